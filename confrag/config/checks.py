@@ -1,0 +1,281 @@
+"""References between the parts of a configuration: every name that is used must exist, and be used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from confrag.errors import Problem, UserError, nearest
+from confrag.registry import FAMILIES
+from confrag.registry import catalogue
+from confrag.registry.indices import MILVUS_LITE_INDICES
+from confrag.registry.readers import READERS
+from confrag.schema.nodes import ROOT
+from confrag.schema.retrieval import SIMILARITIES
+
+__all__ = ["CHECKS"]
+
+Raw = Mapping[str, Any]
+
+
+def _table(raw: Raw, key: str) -> dict[str, Raw]:
+    """A named mapping, less the entries that are no mappings (the schema has complained of these)."""
+    value = raw.get(key)
+    if not isinstance(value, Mapping):
+        return {}
+    return {str(name): entry for name, entry in value.items() if isinstance(entry, Mapping)}
+
+
+def _unknown(path: str, value: object, what: str, known: Mapping[str, Any] | list[str]) -> Problem:
+    names = ", ".join(known) or "none"
+    return Problem(path, f"there is no {what} of this name; known: {names}", value, nearest(value, known))
+
+
+def _by_role(raw: Raw, role: str) -> list[str]:
+    return [name for name, model in _table(raw, "models").items() if model.get("role") == role]
+
+
+def node_groups(raw: Raw) -> Iterator[Problem]:
+    """Parents exist, and no group is its own ancestor; embeddings are models of the role `embed`."""
+    groups = _table(raw, "node_groups")
+    embedders = _by_role(raw, "embed")
+    for name, group in groups.items():
+        path = f"node_groups.{name}"
+        if name == ROOT:
+            yield Problem(path, f"'{ROOT}' is the name of the whole documents; choose another", name)
+        parent = group.get("parent", ROOT)
+        if isinstance(parent, str) and parent != ROOT and parent not in groups:
+            yield _unknown(f"{path}.parent", parent, "node group", [ROOT, *groups])
+        embed = group.get("embed")
+        for key in embed if isinstance(embed, list) else []:
+            if key not in embedders:
+                yield _unknown(f"{path}.embed", key, "embedding model", embedders)
+    yield from _cycles(groups)
+
+
+def _cycles(groups: Mapping[str, Raw]) -> Iterator[Problem]:
+    reported: set[str] = set()
+    for start in groups:
+        trail = [start]
+        while (parent := groups[trail[-1]].get("parent", ROOT)) in groups and parent not in trail:
+            trail.append(parent)
+        if parent == start and start not in reported:
+            reported.update(trail)
+            yield Problem(f"node_groups.{start}.parent", f"a cycle: {' -> '.join([*trail, start])}", parent)
+
+
+def retrievers(raw: Raw) -> Iterator[Problem]:
+    """Each searches a group that exists, by embeddings that exist, through an index that its store has."""
+    groups, embedders = _table(raw, "node_groups"), _by_role(raw, "embed")
+    for name, retriever in _table(raw, "retrievers").items():
+        path = f"retrievers.{name}"
+        for key in ("group", "target"):
+            value = retriever.get(key)
+            if isinstance(value, str) and value not in groups:
+                yield _unknown(f"{path}.{key}", value, "node group", groups)
+        similarity = retriever.get("similarity", "cosine")
+        mode = SIMILARITIES.get(similarity) if isinstance(similarity, str) else None
+        keys = retriever.get("embed_keys")
+        if mode == "text" and keys:
+            yield Problem(f"{path}.embed_keys", f"similarity {similarity} compares words and uses no embedding", keys)
+        if mode == "embedding":
+            yield from _embed_keys(path, keys, embedders, groups.get(str(retriever.get("group")), {}))
+        yield from _index(raw, path, retriever.get("index", "default"), similarity, mode)
+
+
+def _embed_keys(path: str, keys: object, embedders: list[str], group: Raw) -> Iterator[Problem]:
+    if keys is None and len(embedders) != 1:
+        many = f"several embedding models: {', '.join(embedders)}" if embedders else "no model of the role 'embed'"
+        yield Problem(f"{path}.embed_keys", f"must name the embedding to search by, for there are {many}", keys)
+    for key in keys if isinstance(keys, list) else []:
+        if key not in embedders:
+            yield _unknown(f"{path}.embed_keys", key, "embedding model", embedders)
+        elif isinstance(group.get("embed"), list) and key not in group["embed"]:
+            yield Problem(f"{path}.embed_keys", "the node group is not indexed with this embedding", key)
+
+
+def _index(raw: Raw, path: str, index: object, similarity: object, mode: str | None) -> Iterator[Problem]:
+    if index != "smart_embedding_index":
+        return
+    if mode == "text":
+        yield Problem(f"{path}.index", f"an index of vectors cannot answer similarity {similarity}", index)
+    store = raw.get("store_conf")
+    if not (isinstance(store, Mapping) and isinstance(store.get("indices"), Mapping)):
+        yield Problem(
+            f"{path}.index",
+            "the store does not carry this index; declare store_conf.indices.smart_embedding_index "
+            "(as in store_conf=map_milvus_index)",
+            index,
+        )
+
+
+def recall(raw: Raw) -> Iterator[Problem]:
+    """Each step names a retriever or model that exists, and each retriever is used by a step."""
+    known, rerankers = _table(raw, "retrievers"), _by_role(raw, "rerank")
+    used = set()
+    retrieves = False
+    for path, step in _steps("recall", raw.get("recall")):
+        if step.get("kind") == "retrieve":
+            retrieves = True
+            used.add(step.get("retriever"))
+            if isinstance(step.get("retriever"), str) and step["retriever"] not in known:
+                yield _unknown(f"{path}.retriever", step["retriever"], "retriever", known)
+        elif step.get("kind") == "rerank":
+            model = step.get("model", "rerank")
+            if isinstance(model, str) and model not in rerankers:
+                yield _unknown(f"{path}.model", model, "model with the role 'rerank'", rerankers)
+    if isinstance(raw.get("recall"), Mapping) and not retrieves:
+        yield Problem("recall", "no step retrieves anything")
+    for name in known:
+        if name not in used:
+            yield Problem(f"retrievers.{name}", "no step of `recall` uses this retriever; remove it, or add a step")
+
+
+def _steps(path: str, step: object) -> Iterator[tuple[str, Raw]]:
+    if not isinstance(step, Mapping):
+        return
+    yield path, step
+    for key in ("branches", "steps"):
+        for name, child in _table(step, key).items():
+            yield from _steps(f"{path}.{key}.{name}", child)
+
+
+def first_step(raw: Raw) -> Iterator[Problem]:
+    """A step that works on nodes cannot come first."""
+    step, path = raw.get("recall"), "recall"
+    while isinstance(step, Mapping) and step.get("kind") == "pipeline" and _table(step, "steps"):
+        name, child = next(iter(_table(step, "steps").items()))
+        path, step = f"{path}.steps.{name}", child
+    if isinstance(step, Mapping) and step.get("kind") == "rerank":
+        yield Problem(path, "nothing has been retrieved before this step; put it behind a step that retrieves")
+
+
+def models(raw: Raw) -> Iterator[Problem]:
+    """Local models exist and fit their role; keys are in the environment; the answering model exists."""
+    table = _table(raw, "models")
+    for name, model in table.items():
+        path = f"models.{name}"
+        role, wanted = model.get("role"), model.get("model")
+        if model.get("kind") == "local" and isinstance(wanted, str) and role in ("chat", "embed", "rerank"):
+            yield from _local(path, wanted, role)
+        variable = model.get("api_key_env")
+        if isinstance(variable, str) and not os.environ.get(variable):
+            yield Problem(f"{path}.api_key_env", f"the environment variable {variable} is not set", variable)
+    generation = raw.get("generation")
+    answering = generation.get("model", "llm") if isinstance(generation, Mapping) else "llm"
+    chats = _by_role(raw, "chat")
+    if isinstance(answering, str) and answering not in chats and "models" in raw:
+        yield _unknown("generation.model", answering, "model with the role 'chat'", chats)
+
+
+def _local(path: str, wanted: str, role: str) -> Iterator[Problem]:
+    if "/" in wanted or wanted.endswith(".gguf") or Path(wanted).exists():
+        if not Path(wanted).expanduser().exists():
+            yield Problem(f"{path}.model", "there is no such file or folder", wanted)
+        return
+    try:
+        catalogue.find(wanted, role)
+    except UserError as error:
+        yield Problem(f"{path}.model", str(error), wanted)
+
+
+def store(raw: Raw) -> Iterator[Problem]:
+    """Indices that the store has, for embeddings that exist; locations that this version can open."""
+    conf = raw.get("store_conf")
+    if not isinstance(conf, Mapping):
+        return
+    for path, kind, kwargs in _backends(conf):
+        uri = kwargs.get("uri")
+        if isinstance(uri, str) and "://" in uri and not uri.startswith("file://"):
+            yield Problem(f"{path}.uri", f"{kind} servers are not supported yet; name a local path", uri)
+        if kind == "milvus":
+            yield from _milvus_indices(raw, path, kwargs.get("index_kwargs"))
+
+
+def _backends(conf: Raw) -> Iterator[tuple[str, str, Raw]]:
+    smart = conf.get("indices", {}) if isinstance(conf.get("indices"), Mapping) else {}
+    parts = [("store_conf", conf), ("store_conf.vector_store", conf.get("vector_store"))]
+    for path, part in parts:
+        if isinstance(part, Mapping) and isinstance(part.get("kwargs", {}), Mapping):
+            yield f"{path}.kwargs", str(part.get("type")), part.get("kwargs") or {}
+    entry = smart.get("smart_embedding_index")
+    if isinstance(entry, Mapping) and isinstance(entry.get("kwargs", {}), Mapping):
+        yield "store_conf.indices.smart_embedding_index.kwargs", str(entry.get("backend")), entry.get("kwargs") or {}
+
+
+def _milvus_indices(raw: Raw, path: str, indices: object) -> Iterator[Problem]:
+    listed = indices if isinstance(indices, list) else [indices]
+    embedders = _by_role(raw, "embed")
+    seen: set[object] = set()
+    for number, index in enumerate(listed):
+        if not isinstance(index, Mapping):
+            continue
+        place = f"{path}.index_kwargs" + (f".{number}" if isinstance(indices, list) else "")
+        kind, key = index.get("index_type"), index.get("embed_key")
+        if isinstance(kind, str) and kind.upper() not in MILVUS_LITE_INDICES:
+            yield Problem(
+                f"{place}.index_type",
+                f"a Milvus file has {', '.join(MILVUS_LITE_INDICES)}; other types need a Milvus server",
+                kind,
+                nearest(kind, MILVUS_LITE_INDICES),
+            )
+        if isinstance(key, str) and key not in embedders:
+            yield _unknown(f"{place}.embed_key", key, "embedding model", embedders)
+        if key in seen or (key is None and len(listed) > 1):
+            yield Problem(f"{place}.embed_key", "each index of a list names its own embedding", key)
+        seen.add(key)
+
+
+def corpus(raw: Raw) -> Iterator[Problem]:
+    """Readers exist, and so do the paths."""
+    conf = raw.get("corpus")
+    if not isinstance(conf, Mapping):
+        return
+    readers = conf.get("readers")
+    for extension, reader in readers.items() if isinstance(readers, Mapping) else ():
+        if isinstance(reader, str) and reader not in READERS:
+            yield _unknown(f"corpus.readers.{extension}", reader, "reader", READERS)
+    paths = conf.get("path")
+    for path in [paths] if isinstance(paths, str) else paths if isinstance(paths, list) else []:
+        if isinstance(path, str) and not path.startswith("pkg://") and not _exists(path):
+            siblings = _siblings(Path(path).expanduser())
+            yield Problem("corpus.path", "there is no such file or folder", path, nearest(Path(path).name, siblings))
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _siblings(path: Path) -> list[str]:
+    try:
+        return [entry.name for entry in path.parent.iterdir()]
+    except (OSError, ValueError):
+        return []
+
+
+def prompts(raw: Raw) -> Iterator[Problem]:
+    """The prompt has a place for the passages and for the question."""
+    answer = raw.get("prompts", {}).get("answer") if isinstance(raw.get("prompts"), Mapping) else None
+    user = answer.get("user") if isinstance(answer, Mapping) else None
+    for field in ("{context}", "{question}"):
+        if isinstance(user, str) and field not in user:
+            yield Problem("prompts.answer.user", f"has no {field}, so the model would not see it", user)
+
+
+CHECKS: tuple[Callable[[Raw], Iterator[Problem]], ...] = (
+    corpus,
+    store,
+    node_groups,
+    retrievers,
+    recall,
+    first_step,
+    models,
+    prompts,
+)
+
+assert set(FAMILIES)  # The checks read kinds that the registry must have registered.

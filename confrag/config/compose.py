@@ -1,0 +1,132 @@
+"""From YAML files and overrides to plain data, by Hydra."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from confrag.config.overrides import normalize, quote
+from confrag.config.sources import check_files, group_names, options, user_config_dir
+from confrag.errors import UserError, nearest
+
+__all__ = ["CONFIG_MODULE", "Composed", "compose", "explain", "plain"]
+
+CONFIG_MODULE = "confrag.conf"
+
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A configuration before validation.
+
+    Attributes:
+        name: the preset, or None where there is none.
+        data: plain dictionaries, lists and scalars; interpolations resolved.
+        choices: group -> chosen option.
+        overrides: what the caller set, in Hydra's syntax.
+        config_dir: the user's own folder of configurations.
+    """
+
+    name: str | None
+    data: dict[str, Any]
+    choices: Mapping[str, str] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+    config_dir: Path | None = None
+
+
+def compose(overrides: Sequence[str], config_dir: str | Path | None = None) -> Composed:
+    """Compose the packaged configuration with overrides.
+
+    Args:
+        overrides: in Hydra's syntax, ``conf=NAME`` among them.
+        config_dir: a folder with options of the user's own; default: the environment's ``CONFRAG_CONFIG_DIR``.
+
+    Raises:
+        UserError: an option, file or override that does not exist or cannot be read.
+    """
+    folder = user_config_dir(config_dir)
+    arguments = normalize(overrides, group_names(folder))
+    search = [f"hydra.searchpath=[{quote(f'file://{folder}')}]"] if folder else []
+    with _lock, _own_hydra():
+        try:
+            with initialize_config_module(CONFIG_MODULE, version_base="1.3", job_name="confrag"):
+                config = hydra_compose("config", [*arguments, *search], return_hydra_config=True)
+                return plain(config, folder)
+        except (HydraException, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+            raise explain(error, folder) from None
+        except Exception as error:
+            if type(error).__module__.startswith("yaml"):
+                raise explain(error, folder) from None
+            raise
+
+
+def plain(config: DictConfig, config_dir: Path | None = None) -> Composed:
+    """The plain data of a configuration that Hydra composed, its own part taken out.
+
+    Raises:
+        UserError: a value that is missing (``???``) or an interpolation that does not resolve.
+    """
+    runtime = OmegaConf.to_container(config.hydra.runtime.choices)
+    assert isinstance(runtime, dict)
+    choices = {str(k): str(v) for k, v in runtime.items() if v is not None and not str(k).startswith("hydra/")}
+    check_files(choices, config_dir)
+    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    try:
+        data = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        path = getattr(error, "full_key", None) or "configuration"
+        raise UserError(f"{path}: {str(error).splitlines()[0]}") from None
+    assert isinstance(data, dict)
+    overrides = tuple(str(o) for o in config.hydra.overrides.task)
+    return Composed(choices.get("conf"), {str(k): v for k, v in data.items()}, choices, overrides, config_dir)
+
+
+def explain(error: Exception, config_dir: Path | None) -> UserError:
+    """What went wrong while composing, in the words of a user."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        group = group.removeprefix("/")
+        known = options(group, config_dir)
+        if known:
+            hint = nearest(option, known)
+            return UserError(
+                f"{group}={option}: there is no such {'preset' if group == 'conf' else f'option of {group}'}; "
+                f"known: {', '.join(known)}" + (f". Did you mean '{hint}'?" if hint else "")
+            )
+    broken = check_files({}, config_dir, everything=True)
+    if broken:
+        return UserError(broken)
+    first = [line for line in str(error).splitlines() if line.strip()]
+    message = " ".join(line.strip() for line in first[:3]) or type(error).__name__
+    if isinstance(error, ConfigCompositionException) and error.__cause__:
+        message += f" ({str(error.__cause__).splitlines()[0]})"
+    return UserError(f"the configuration does not compose: {message}")
+
+
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Leave a Hydra application that embeds confrag its own Hydra."""
+    instance = GlobalHydra.instance()
+    saved = instance.hydra
+    instance.clear()
+    full = os.environ.get("HYDRA_FULL_ERROR")
+    try:
+        yield
+    finally:
+        instance.clear()
+        instance.hydra = saved
+        if full is not None:
+            os.environ["HYDRA_FULL_ERROR"] = full

@@ -1,0 +1,74 @@
+"""`node_groups`: how documents are cut into nodes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from confrag.schema.base import Family, Flag, Name, Spec
+
+TRANSFORMS = Family("transform")
+
+ROOT = "root"
+"""The node group of whole documents; the parent of a group that names none."""
+
+ChunkSize = Annotated[int, Field(strict=True, ge=8, le=100_000)]
+Overlap = Annotated[int, Field(strict=True, ge=0, le=100_000)]
+
+
+class TransformSpec(Spec):
+    """Base of the transforms, told apart by `kind`."""
+
+    kind: str
+
+
+class _Sized(TransformSpec):
+    chunk_size: ChunkSize = 256
+    """Upper bound of a chunk, in tokens (GPT-2's)."""
+    chunk_overlap: Overlap = 25
+    """Tokens that a chunk shares with the one before."""
+
+    @model_validator(mode="after")
+    def _overlap_below_size(self) -> _Sized:
+        if self.chunk_overlap >= self.chunk_size:
+            raise ValueError(f"chunk_overlap ({self.chunk_overlap}) must be below chunk_size ({self.chunk_size})")
+        return self
+
+
+class SentenceSplitterSpec(_Sized):
+    """Whole sentences up to a size: LazyLLM's SentenceSplitter."""
+
+    kind: Literal["sentence_splitter"]
+
+
+class RecursiveSpec(_Sized):
+    """Paragraphs, then lines, then words, up to a size: LazyLLM's RecursiveSplitter."""
+
+    kind: Literal["recursive"]
+
+
+class MarkdownSpec(_Sized):
+    """Along the headings of Markdown, up to a size: LazyLLM's MarkdownSplitter."""
+
+    kind: Literal["markdown"]
+
+
+class SplitSpec(TransformSpec):
+    """A piece at each separator, empty pieces left out."""
+
+    kind: Literal["split"]
+    separator: Annotated[str, Field(min_length=1, max_length=100)]
+    """Text or, with `regex`, a regular expression."""
+    regex: Flag = False
+    keep_separator: Flag = False
+    """Leave the separator at the end of each piece (a full stop, say)."""
+
+
+class NodeGroupSpec(Spec):
+    """One node group."""
+
+    parent: Name = ROOT
+    transform: Annotated[TransformSpec, TRANSFORMS]
+    embed: tuple[Name, ...] | None = None
+    """Which embedding models it is indexed with; left out: those that its retrievers use."""

@@ -1,0 +1,79 @@
+"""The whole configuration, and the options of a command that ride on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from confrag.schema.base import Family, Flag, Name, Number, Spec
+from confrag.schema.corpus import CorpusSpec
+from confrag.schema.models import ModelSpec, MODELS
+from confrag.schema.nodes import NodeGroupSpec
+from confrag.schema.retrieval import RetrieverSpec, Step
+from confrag.schema.store import MapStoreSpec, StoreSpec, tagged
+
+STORES = Family("store", tag="type")
+
+
+class AnswerPromptSpec(Spec):
+    """The prompt of the answering model."""
+
+    system: Annotated[str, Field(min_length=1)]
+    user: Annotated[str, Field(min_length=1)]
+    """Holds ``{context}`` (the numbered passages) and ``{question}``."""
+
+
+class PromptsSpec(Spec):
+    """The texts that the engine speaks with."""
+
+    answer: AnswerPromptSpec
+    no_source: Annotated[str, Field(min_length=1)]
+    """The answer when nothing was found."""
+    quoted: Annotated[str, Field(min_length=1)]
+    """What introduces the quotations of an extractive answer."""
+
+
+class GenerationSpec(Spec):
+    """How the answer is written."""
+
+    model: Name = "llm"
+    """Name of the chat model that answers."""
+    temperature: Annotated[Number, Field(ge=0, le=2)] = 0.0
+    max_tokens: Annotated[int, Field(strict=True, ge=1, le=131_072)] = 256
+    context_tokens: Annotated[int, Field(strict=True, ge=64, le=1_048_576)] = 1024
+    """Budget of the passages in the prompt, in GPT-2 tokens; the best passages go first."""
+    stream: Flag = True
+    """Show the answer while it is written, on a terminal."""
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Options(Spec):
+    """What one call asks for; no part of the pipeline."""
+
+    query: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = None
+    queries_file: Name | None = None
+    output: Literal["text", "json"] = "text"
+    format: Literal["text", "mermaid", "json"] = "text"
+    where: Flag = False
+    verbose: Flag = False
+    debug: Flag = False
+    progress: Flag | None = None
+
+
+class Config(Options):
+    """A validated configuration."""
+
+    corpus: CorpusSpec
+    store_conf: Annotated[StoreSpec, STORES, BeforeValidator(tagged)] = Field(default_factory=lambda: MapStoreSpec())
+    node_groups: Mapping[Name, NodeGroupSpec]
+    retrievers: Annotated[Mapping[Name, RetrieverSpec], Field(min_length=1)]
+    recall: Step
+    models: Mapping[Name, Annotated[ModelSpec, MODELS]]
+    prompts: PromptsSpec
+    generation: GenerationSpec = Field(default_factory=lambda: GenerationSpec())
+    state_dir: Name = ".confrag"

@@ -1,0 +1,127 @@
+"""`store_conf`: LazyLLM's own dictionary, as a tutorial would write it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from confrag.schema.base import Name, Spec
+
+
+class MapKwargs(Spec):
+    """Arguments of LazyLLM's map store."""
+
+    uri: Name | None = None
+    """SQLite file for the text of the nodes; without it they are held in memory."""
+
+
+class ChromaKwargs(Spec):
+    """Arguments of LazyLLM's Chroma store."""
+
+    dir: Name | None = None
+    """Folder of the database; without it, a folder under `state_dir`."""
+    uri: Name | None = None
+    """The same as a URI; Chroma servers (``http://``) are not supported yet."""
+    index_kwargs: Mapping[str, Any] | None = None
+    """Chroma's collection configuration: ``{hnsw: {space: cosine, ef_construction: 200}}``."""
+    client_kwargs: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class IndexKwargs(Spec):
+    """One Milvus index."""
+
+    embed_key: Name | None = None
+    """Which embedding it is for; may be left out where there is only one."""
+    index_type: Annotated[Name, BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v)]
+    metric_type: Annotated[Literal["COSINE", "IP", "L2"], BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v)] = (
+        "COSINE"
+    )
+    params: Mapping[str, int | float | str] = Field(default_factory=dict)
+    """Parameters of the index: M, efConstruction, nlist, ..."""
+
+
+def _many(value: object) -> object:
+    return [value] if isinstance(value, Mapping) else value
+
+
+class MilvusKwargs(Spec):
+    """Arguments of LazyLLM's Milvus store."""
+
+    uri: Name | None = None
+    """File of Milvus Lite; without it, a file under `state_dir`."""
+    db_name: Name | None = None
+    index_kwargs: Annotated[tuple[IndexKwargs, ...], BeforeValidator(_many)] = ()
+    """A dictionary, or a list of them with `embed_key`."""
+    client_kwargs: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class SmartEmbeddingIndex(Spec):
+    """LazyLLM's vectors-beside-segments index."""
+
+    backend: Literal["milvus"]
+    kwargs: MilvusKwargs = MilvusKwargs.model_construct()
+
+
+class StoreIndices(Spec):
+    """`store_conf.indices`."""
+
+    smart_embedding_index: SmartEmbeddingIndex
+
+
+class StoreSpec(Spec):
+    """Base of the stores, told apart by `type`."""
+
+    type: str
+
+
+class MapStoreSpec(StoreSpec):
+    """Text and vectors in memory; exact search. With `indices.smart_embedding_index`, vectors in Milvus."""
+
+    type: Literal["map"] = "map"
+    kwargs: MapKwargs = Field(default_factory=lambda: MapKwargs())
+    indices: StoreIndices | None = None
+
+
+class ChromaStoreSpec(StoreSpec):
+    """Vectors in a Chroma database, text beside them."""
+
+    type: Literal["chroma"] = "chroma"
+    kwargs: ChromaKwargs = Field(default_factory=lambda: ChromaKwargs())
+    indices: StoreIndices | None = None
+
+
+class MilvusStoreSpec(StoreSpec):
+    """Vectors in Milvus (Lite: a file), text beside them."""
+
+    type: Literal["milvus"] = "milvus"
+    kwargs: MilvusKwargs = Field(default_factory=lambda: MilvusKwargs())
+
+
+class SegmentStore(Spec):
+    """`store_conf.segment_store`: where the text of the nodes lives."""
+
+    type: Literal["map"]
+    kwargs: MapKwargs = Field(default_factory=lambda: MapKwargs())
+
+
+class SplitStoreSpec(StoreSpec):
+    """Text and vectors in two stores that are named one by one."""
+
+    type: Literal["split"] = Field(default="split", exclude=True)
+    segment_store: SegmentStore
+    vector_store: Annotated[ChromaStoreSpec | MilvusStoreSpec, Field(discriminator="type")]
+
+    @model_validator(mode="after")
+    def _no_indices(self) -> SplitStoreSpec:
+        if isinstance(self.vector_store, ChromaStoreSpec) and self.vector_store.indices:
+            raise ValueError("'indices' belong to store_conf itself, not to its vector_store")
+        return self
+
+
+def tagged(value: object) -> object:
+    """Give a `store_conf` dictionary without `type` the tag of its shape, so that one union covers both of LazyLLM's."""
+    if not isinstance(value, Mapping) or "type" in value:
+        return value
+    return {"type": "split" if value.keys() & {"segment_store", "vector_store"} else "map", **value}
