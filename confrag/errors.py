@@ -54,7 +54,7 @@ class Problem:
 
     def __str__(self) -> str:
         shown = "" if self.value is ... else f" = {_shorten(self.value)}"
-        hint = f" Did you mean '{self.nearest}'?" if self.nearest else ""
+        hint = f". Did you mean '{self.nearest}'?" if self.nearest else ""
         return f"{self.path or '(top level)'}{shown}: {self.message}{hint}"
 
 

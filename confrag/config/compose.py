@@ -15,7 +15,7 @@ from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from confrag.config.overrides import normalize, quote
 from confrag.config.sources import check_files, group_names, options, user_config_dir
@@ -64,7 +64,8 @@ def compose(overrides: Sequence[str], config_dir: str | Path | None = None) -> C
         try:
             with initialize_config_module(CONFIG_MODULE, version_base="1.3", job_name="confrag"):
                 config = hydra_compose("config", [*arguments, *search], return_hydra_config=True)
-                return plain(config, folder)
+                own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+                return plain(own, config.hydra, folder)
         except (HydraException, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
             raise explain(error, folder) from None
         except Exception as error:
@@ -73,24 +74,28 @@ def compose(overrides: Sequence[str], config_dir: str | Path | None = None) -> C
             raise
 
 
-def plain(config: DictConfig, config_dir: Path | None = None) -> Composed:
-    """The plain data of a configuration that Hydra composed, its own part taken out.
+def plain(config: DictConfig, hydra: DictConfig, config_dir: Path | None = None) -> Composed:
+    """The plain data of a configuration that Hydra composed.
+
+    Args:
+        config: the configuration, without Hydra's own part.
+        hydra: Hydra's own part.
+        config_dir: the user's own folder.
 
     Raises:
         UserError: a value that is missing (``???``) or an interpolation that does not resolve.
     """
-    runtime = OmegaConf.to_container(config.hydra.runtime.choices)
-    assert isinstance(runtime, dict)
-    choices = {str(k): str(v) for k, v in runtime.items() if v is not None and not str(k).startswith("hydra/")}
+    choices = {str(k): str(v) for k, v in hydra.runtime.choices.items() if v is not None and "hydra/" not in str(k)}
     check_files(choices, config_dir)
-    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     try:
-        data = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+        data = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         path = getattr(error, "full_key", None) or "configuration"
+        if isinstance(error, MissingMandatoryValue):
+            raise UserError(f"{path}: a value is required here; set it with {path}=VALUE") from None
         raise UserError(f"{path}: {str(error).splitlines()[0]}") from None
     assert isinstance(data, dict)
-    overrides = tuple(str(o) for o in config.hydra.overrides.task)
+    overrides = tuple(str(o) for o in hydra.overrides.task)
     return Composed(choices.get("conf"), {str(k): v for k, v in data.items()}, choices, overrides, config_dir)
 
 

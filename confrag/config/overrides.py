@@ -87,7 +87,8 @@ def normalize(arguments: Sequence[str], groups: Collection[str]) -> list[str]:
             raise UserError(f"'{argument}' is not understood: expected key=value (or group=option, or ~key)")
         if match:
             prefix, key, value = match["prefix"] or "", match["key"], match["value"]
-            if not prefix and key not in groups and not re.search(r"[@/:]", key):
+            chooses = key in groups and not value.startswith("{")
+            if not prefix and not chooses and not re.search(r"[@/:]", key):
                 prefix = "++"
             argument = f"{prefix}{key}={value}"
             try:

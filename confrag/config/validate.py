@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -37,7 +38,7 @@ def validate(composed: Composed) -> Config:
     for check in CHECKS:
         problems += check(data)
     if problems or config is None:
-        raise ConfigError(list(dict.fromkeys(_unique(problems))), composed.name)
+        raise ConfigError(list(_unique(problems)), composed.name)
     return config
 
 
@@ -90,7 +91,7 @@ def _problem(data: Mapping[str, Any], details: Any) -> Problem:
     if kind == "missing":
         return Problem(dotted, "required, and missing")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        known = re.findall(r"'([^']+)'", str(context.get("expected_tags", ""))) or _tags(value)
+        known = re.findall(r"'([^']+)'", str(context.get("expected_tags", "")))
         tag = str(context.get("discriminator", "'kind'")).strip("'")
         known = [name for name in known if name != "split" or tag != "type"] or known
         if kind == "union_tag_not_found":
@@ -107,10 +108,6 @@ def _problem(data: Mapping[str, Any], details: Any) -> Problem:
         return Problem(dotted, "must be a mapping (key: value)", value)
     message = details["msg"].replace("Input should", "must").replace("String should", "must").replace("Tuple should", "must")
     return Problem(dotted, message[0].lower() + message[1:], value)
-
-
-def _tags(value: object) -> list[str]:
-    return list(value) if isinstance(value, Mapping) else []
 
 
 def _locate(data: object, loc: Sequence[str | int]) -> tuple[list[str | int], type[BaseModel] | None]:
@@ -157,13 +154,19 @@ def _choose(annotation: Any, key: str) -> Any:
     return next(m for m in _union(annotation) if m.model_fields["type"].default == key)
 
 
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
 def _union(annotation: Any) -> list[type[BaseModel]]:
-    inner = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    inner = _bare(annotation)
+    if get_origin(inner) not in (Union, UnionType):
+        return []
     return [arg for arg in get_args(inner) if isinstance(arg, type) and issubclass(arg, BaseModel)]
 
 
 def _model(annotation: Any) -> type[BaseModel] | None:
-    inner = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    inner = _bare(annotation)
     if isinstance(inner, type) and issubclass(inner, BaseModel):
         return inner
     unions = _union(inner)
@@ -171,6 +174,5 @@ def _model(annotation: Any) -> type[BaseModel] | None:
 
 
 def _item(annotation: Any) -> Any:
-    inner = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
-    arguments = [a for a in get_args(inner) if a is not Ellipsis]
+    arguments = [a for a in get_args(_bare(annotation)) if a is not Ellipsis]
     return arguments[-1] if arguments else None

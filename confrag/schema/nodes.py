@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -63,6 +64,15 @@ class SplitSpec(TransformSpec):
     regex: Flag = False
     keep_separator: Flag = False
     """Leave the separator at the end of each piece (a full stop, say)."""
+
+    @model_validator(mode="after")
+    def _compiles(self) -> SplitSpec:
+        if self.regex:
+            try:
+                re.compile(self.separator)
+            except (re.error, OverflowError, RecursionError) as error:
+                raise ValueError(f"separator is no regular expression: {error}") from None
+        return self
 
 
 class NodeGroupSpec(Spec):

@@ -121,7 +121,13 @@ class SplitStoreSpec(StoreSpec):
 
 
 def tagged(value: object) -> object:
-    """Give a `store_conf` dictionary without `type` the tag of its shape, so that one union covers both of LazyLLM's."""
-    if not isinstance(value, Mapping) or "type" in value:
+    """Tag a `store_conf` dictionary by its shape, so that one union covers both shapes that LazyLLM takes.
+
+    A dictionary that names its two stores and comes to lie over the default ``type: map`` means the two stores.
+    """
+    if not isinstance(value, Mapping):
         return value
-    return {"type": "split" if value.keys() & {"segment_store", "vector_store"} else "map", **value}
+    parts = value.keys() & {"segment_store", "vector_store"}
+    if parts and value.get("type", "map") == "map" and not value.keys() & {"kwargs", "indices"}:
+        return {**value, "type": "split"}
+    return value if "type" in value else {**value, "type": "map"}

@@ -1,0 +1,7 @@
+"""``python -m confrag``."""
+
+import sys
+
+from confrag.cli import main
+
+sys.exit(main())

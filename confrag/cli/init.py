@@ -1,0 +1,43 @@
+"""Verb `init`: a starter project."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from confrag.cli.arguments import parse
+from confrag.errors import UserError
+
+__all__ = ["USAGE", "init"]
+
+USAGE = {
+    "init": "usage: confrag init DIR\n\n"
+    "Writes a project that runs as it is: your own preset in DIR/conf, a small corpus in DIR/docs, a README.\n"
+    "DIR must not exist, or be empty."
+}
+
+
+def init(argv: Sequence[str]) -> int:
+    """Copy the starter project."""
+    words = parse(argv).overrides
+    if len(words) != 1 or "=" in words[0]:
+        raise UserError(f"'init {' '.join(words)}' is not understood\n{USAGE['init']}")
+    target = Path(words[0]).expanduser()
+    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+        raise UserError(f"{target} exists and is not an empty folder; name another one")
+    source = Path(str(files("confrag.starter")))
+    try:
+        shutil.copytree(
+            source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__init__.py", "__pycache__", "*.pyc")
+        )
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written: {error.strerror or error}") from None
+    sys.stdout.write(
+        f"{target} is ready. Try:\n\n"
+        f"  cd {target}\n"
+        '  confrag run --config-dir . conf=handbook query="When does the workshop open?"\n'
+    )
+    return 0

@@ -1,0 +1,42 @@
+"""Standard output belongs to the result; everything else goes to standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+__all__ = ["reserved_stdout", "say"]
+
+
+def say(text: str) -> None:
+    """A line for the user, on standard error."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def reserved_stdout() -> Iterator[TextIO]:
+    """Keep standard output for the caller: what libraries print there, C code included, goes to standard error."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:
+        yield sys.stdout
+        return
+    saved = sys.stdout
+    out = os.fdopen(kept, "w", encoding="utf-8", errors="replace")
+    try:
+        os.dup2(2, 1)
+        sys.stdout = sys.stderr
+        yield out
+        out.flush()
+    finally:
+        sys.stdout = saved
+        os.dup2(kept, 1)
+        try:
+            out.close()
+        except BrokenPipeError:
+            pass

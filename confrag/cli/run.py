@@ -1,0 +1,263 @@
+"""Verb `run`: answer questions, once or for each job of a sweep."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import hydra
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from confrag.cli.arguments import Arguments, parse
+from confrag.cli.output import reserved_stdout, say
+from confrag.config.compose import CONFIG_MODULE, Composed, compose, explain, plain
+from confrag.config.overrides import normalize, quote, split_queries
+from confrag.config.sources import group_names, user_config_dir
+from confrag.config.validate import validate
+from confrag.errors import ConfragError, UserError
+
+if TYPE_CHECKING:
+    from confrag.config import Config
+    from confrag.runtime.app import App
+    from confrag.runtime.results import Answer
+
+__all__ = ["USAGE", "hydra_view", "run"]
+
+USAGE = {
+    "run": """\
+usage: confrag run [conf=NAME] [query="..."] [override ...]
+
+Validates the configuration, brings its store up to date with the corpus and answers.
+
+  query="..."            a question, taken as it stands; several: query=A query=B, or query='["A", "B"]'
+  queries_file=PATH      one question a line; or JSON lines with the key "query"
+  (neither)              on a terminal: a prompt; elsewhere: the store is brought up to date, nothing is asked
+  output=json            one JSON document on standard output
+  progress=true|false    progress on standard error (default: on a terminal)
+  -m                     a job for each combination of comma-separated values, then one table of them
+
+examples:
+  confrag run conf=milvus_hnsw corpus.path=docs query="What is it about?"
+  confrag run conf=hybrid llm=extractive retrievers.chunk.topk=10 query="..."
+  confrag run -m conf=map,chroma,milvus_hnsw query="..."
+
+The resolved configuration, the JSON and the log of every run are kept below state_dir (.confrag/runs)."""
+}
+
+_log = logging.getLogger("confrag")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one job, or a sweep of them."""
+    arguments = parse(argv)
+    queries, overrides = split_queries(arguments.overrides)
+    if queries:
+        overrides.append(f"++query=[{','.join(map(quote, queries))}]")
+    if arguments.hydra:
+        hydra_view(arguments, overrides)
+        return 0
+    if not arguments.multirun:
+        # Before Hydra makes the job's folder: a mistake must leave nothing behind.
+        validate(compose(overrides, arguments.config_dir))
+    jobs: list[dict[str, Any]] = []
+    with reserved_stdout() as out:
+
+        def job(config: DictConfig) -> None:
+            _job(config, arguments, out, jobs)
+
+        _hydra_main(arguments, overrides, job)
+        if arguments.multirun:
+            _summary(jobs, out, any(o.lstrip("+") == "output=json" for o in overrides))
+    return next((job["exit_code"] for job in jobs if job["exit_code"]), 0)
+
+
+def hydra_view(arguments: Arguments, overrides: Sequence[str]) -> None:
+    """Let Hydra print one of its views of a configuration (``--cfg job``, ``--info``)."""
+    _hydra_main(arguments, overrides, lambda config: None)
+
+
+def _hydra_main(arguments: Arguments, overrides: Sequence[str], job: Any) -> None:
+    folder = user_config_dir(arguments.config_dir)
+    flags = [*arguments.hydra, *(["--multirun"] if arguments.multirun else [])]
+    if folder:
+        flags += ["--config-dir", str(folder)]
+    command = ["confrag", *flags, *normalize(overrides, group_names(folder))]
+    with _argv(command):
+        main = hydra.main(config_path=f"pkg://{CONFIG_MODULE}", config_name="config", version_base="1.3")
+        try:
+            main(job)()
+        except ConfragError:
+            raise
+        except Exception as error:
+            if type(error).__module__.split(".")[0] in ("hydra", "omegaconf", "yaml"):
+                raise explain(error, folder) from None
+            raise
+
+
+@contextmanager
+def _argv(command: list[str]) -> Iterator[None]:
+    """Hydra reads the process's own arguments; and with this variable set it leaves exceptions to us."""
+    saved, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = command, "1"
+    try:
+        yield
+    finally:
+        sys.argv = saved
+        if full is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full
+
+
+def _job(config: DictConfig, arguments: Arguments, out: TextIO, jobs: list[dict[str, Any]]) -> None:
+    settings = HydraConfig.get()
+    overrides = [o.lstrip("+") for o in settings.overrides.task if not o.lstrip("+").startswith(("query=", "output="))]
+    entry: dict[str, Any] = {"overrides": overrides, "exit_code": 0, "error": None, "result": None}
+    jobs.append(entry)
+    try:
+        composed = plain(config, DictConfig(settings), user_config_dir(arguments.config_dir))
+        entry["result"] = _execute(composed, Path(settings.runtime.output_dir), out, arguments.multirun)
+    except ConfragError as error:
+        if not arguments.multirun:
+            raise
+        entry.update(exit_code=error.exit_code, error=str(error))
+        say(f"confrag: job {len(jobs) - 1} ({', '.join(overrides)}) failed: {error}")
+
+
+def _execute(composed: Composed, folder: Path, out: TextIO, sweep: bool) -> dict[str, Any]:
+    config = validate(composed)
+    questions = _questions(config)
+    resolved = yaml.safe_dump(composed.data, sort_keys=False, allow_unicode=True)
+    (folder / "config.yaml").write_text(resolved, "utf-8")
+    from confrag.cli.progress import shown
+    from confrag.cli.text import announce, show_answer
+
+    with shown(config.progress) as progress:
+        app = _load(composed, config)
+        app.start(progress)
+    with app:
+        announce(app)
+        answers = []
+        as_text = config.output == "text"
+        for question in questions:
+            answer = _stream(app, question, out) if _streams(config, out) else app.ask(question)
+            answers.append(answer)
+            _log.info("%s: %s ms", question, answer.timings_ms["total"])
+            if as_text:
+                show_answer(answer, out, numbered=len(questions) > 1, told=_streams(config, out))
+        if not questions and not sweep and as_text and sys.stdin.isatty() and out.isatty():
+            answers += _converse(app, config, out)
+        document = _document(composed, app, answers)
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    (folder / "run.json").write_text(text + "\n", "utf-8")
+    if config.output == "json" and not sweep:
+        out.write(text + "\n")
+    return document
+
+
+def _load(composed: Composed, config: Config) -> App:
+    from confrag.build import prepare
+    from confrag.plan import compile_plan
+
+    prepare(verbose=config.verbose)
+    from confrag.runtime.app import App
+
+    return App(compile_plan(config, composed.name))
+
+
+def _document(composed: Composed, app: App, answers: Sequence[Answer]) -> dict[str, Any]:
+    return {
+        "conf": composed.name,
+        "collection": app.plan.collection,
+        "corpus": app.corpus.as_dict(),
+        "timings_s": app.timings_s,
+        "answers": [answer.as_dict() for answer in answers],
+    }
+
+
+def _questions(config: Config) -> list[str]:
+    questions = list(config.query or ())
+    if config.queries_file:
+        questions += read_questions(Path(config.queries_file).expanduser())
+    if any(not question.strip() for question in questions):
+        raise UserError("query: the question is empty")
+    return questions
+
+
+def read_questions(path: Path) -> list[str]:
+    """Questions from a file: one a line, or JSON lines with the key ``query``; empty lines are skipped.
+
+    Raises:
+        UserError: the file cannot be read, a line is no such object, or there is no question in it.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"queries_file={path}: not UTF-8; save the file as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"queries_file={path}: {error.strerror}") from None
+    questions = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if line.lstrip().startswith("{"):
+            try:
+                line = json.loads(line)["query"]
+            except (ValueError, KeyError):
+                raise UserError(f'queries_file={path}:{number}: not a JSON object with the key "query"') from None
+            if not isinstance(line, str):
+                raise UserError(f'queries_file={path}:{number}: "query" is not a text')
+        questions.append(line.strip())
+    if not questions:
+        raise UserError(f"queries_file={path}: there is no question in it")
+    return questions
+
+
+def _streams(config: Config, out: TextIO) -> bool:
+    return config.generation.stream and config.output == "text" and out.isatty()
+
+
+def _stream(app: App, question: str, out: TextIO) -> Answer:
+    pieces = app.stream(question)
+    for piece in pieces:
+        out.write(piece)
+        out.flush()
+    out.write("\n")
+    return pieces.answer
+
+
+def _converse(app: App, config: Config, out: TextIO) -> list[Answer]:
+    from confrag.cli.text import show_answer
+
+    say("Ask a question; an empty line or Ctrl-D ends.")
+    answers: list[Answer] = []
+    while True:
+        sys.stderr.write("> ")
+        sys.stderr.flush()
+        question = sys.stdin.readline().strip()
+        if not question:
+            return answers
+        try:
+            answer = _stream(app, question, out) if _streams(config, out) else app.ask(question)
+        except ConfragError as error:
+            say(f"confrag: {error}")
+            continue
+        show_answer(answer, out, numbered=False, told=_streams(config, out))
+        answers.append(answer)
+
+
+def _summary(jobs: list[dict[str, Any]], out: TextIO, as_json: bool) -> None:
+    if as_json:
+        out.write(json.dumps({"jobs": jobs}, ensure_ascii=False, indent=2) + "\n")
+        return
+    from confrag.cli.text import show_jobs
+
+    show_jobs(jobs, out)

@@ -1,0 +1,151 @@
+"""From a validated configuration to a plan."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from confrag.plan.model import (
+    AnswerPlan,
+    CorpusPlan,
+    GroupPlan,
+    ModelPlan,
+    Params,
+    Plan,
+    RetrieverPlan,
+    StepPlan,
+    StorePlan,
+    canonical,
+)
+from confrag.schema.nodes import ROOT
+from confrag.schema.retrieval import SIMILARITIES, RetrieverSpec, StepSpec, branches
+from confrag.schema.root import Config
+from confrag.schema.store import MapStoreSpec, SplitStoreSpec, StoreSpec
+
+__all__ = ["compile_plan"]
+
+
+def compile_plan(config: Config, name: str | None = None) -> Plan:
+    """Resolve a configuration: drop what is unused, spell out what is implied."""
+    embedders = [key for key, model in config.models.items() if model.role == "embed"]
+    retrievers = tuple(_retriever(key, spec, embedders) for key, spec in config.retrievers.items())
+    groups = _groups(config, retrievers)
+    recall = _step("recall", config.recall)
+    corpus = CorpusPlan(
+        config.corpus.path,
+        config.corpus.include,
+        config.corpus.exclude,
+        Params(config.corpus.readers),
+        config.corpus.on_error,
+    )
+    store = _store(config.store_conf)
+    reranked = [step.params["model"] for step in recall.walk() if step.kind == "rerank"]
+    used = [*_embedders(groups, retrievers), *reranked, config.generation.model]
+    models = tuple(_model(config, key) for key in dict.fromkeys(used))
+    return Plan(
+        name=name or "custom",
+        collection=_collection(store, corpus, groups, [m for m in models if m.role == "embed"]),
+        state_dir=config.state_dir,
+        corpus=corpus,
+        store=store,
+        groups=groups,
+        models=models,
+        retrievers=retrievers,
+        recall=recall,
+        answer=AnswerPlan(
+            model=config.generation.model,
+            system=config.prompts.answer.system,
+            user=config.prompts.answer.user,
+            no_source=config.prompts.no_source,
+            quoted=config.prompts.quoted,
+            temperature=config.generation.temperature,
+            max_tokens=config.generation.max_tokens,
+            context_tokens=config.generation.context_tokens,
+        ),
+    )
+
+
+def _retriever(name: str, spec: RetrieverSpec, embedders: list[str]) -> RetrieverPlan:
+    mode = SIMILARITIES[spec.similarity]
+    keys = (spec.embed_keys or tuple(embedders)) if mode == "embedding" else ()
+    target = None if spec.target == spec.group else spec.target
+    return RetrieverPlan(
+        name, spec.group, target, spec.topk, spec.similarity, mode, spec.similarity_cut_off, keys, spec.weight
+    )
+
+
+def _groups(config: Config, retrievers: Iterable[RetrieverPlan]) -> tuple[GroupPlan, ...]:
+    """The groups that retrievers search or return, with their ancestors, parents first."""
+    wanted: dict[str, dict[str, None]] = {}
+    for retriever in retrievers:
+        wanted.setdefault(retriever.group, {}).update(dict.fromkeys(retriever.embed_keys))
+        if retriever.target:
+            wanted.setdefault(retriever.target, {})
+    order: list[str] = []
+
+    def visit(group: str) -> None:
+        if group == ROOT or group in order:
+            return
+        visit(config.node_groups[group].parent)
+        order.append(group)
+
+    for group in wanted:
+        visit(group)
+    result = []
+    for group in order:
+        spec = config.node_groups[group]
+        embed = spec.embed if spec.embed is not None else tuple(wanted.get(group, ()))
+        params = Params(spec.transform.model_dump(exclude={"kind"}))
+        result.append(GroupPlan(group, spec.parent, spec.transform.kind, params, embed))
+    return tuple(result)
+
+
+def _embedders(groups: Iterable[GroupPlan], retrievers: Iterable[RetrieverPlan]) -> list[str]:
+    keys = [key for group in groups for key in group.embed]
+    return keys + [key for retriever in retrievers for key in retriever.embed_keys]
+
+
+def _step(name: str, spec: StepSpec) -> StepPlan:
+    children = tuple(_step(key, child) for key, child in branches(spec).items())
+    params = spec.model_dump(exclude={"kind", "branches", "steps"})
+    return StepPlan(name, spec.kind, Params(params), children)
+
+
+def _model(config: Config, name: str) -> ModelPlan:
+    spec = config.models[name]
+    return ModelPlan(name, spec.role, spec.kind, Params(spec.model_dump(exclude={"role", "kind"})))
+
+
+def _store(spec: StoreSpec) -> StorePlan:
+    """The backend that holds the vectors, with the place of the text among its arguments."""
+    if isinstance(spec, SplitStoreSpec):
+        vectors = spec.vector_store
+        return _backend(vectors.type, vectors.kwargs.model_dump(), spec.segment_store.kwargs.uri)
+    if isinstance(spec, MapStoreSpec) and spec.indices:
+        index = spec.indices.smart_embedding_index
+        return _backend(index.backend, index.kwargs.model_dump(), spec.kwargs.uri)
+    arguments = spec.model_dump(exclude={"type", "indices"}, exclude_none=True).get("kwargs", {})
+    return _backend(spec.type, arguments)
+
+
+def _backend(kind: str, arguments: Mapping[str, object], segments: str | None = None) -> StorePlan:
+    given = {key: value for key, value in arguments.items() if value not in (None, (), {}, [])}
+    return StorePlan(kind, Params({**given, **({"segments": segments} if segments else {})}))
+
+
+def _collection(
+    store: StorePlan, corpus: CorpusPlan, groups: Iterable[GroupPlan], embedders: Iterable[ModelPlan]
+) -> str:
+    """Fingerprint of what determines the stored nodes and vectors; threads and the like do not."""
+    parts = {
+        "store": [store.kind, store.params],
+        "corpus": [[_absolute(path) for path in corpus.paths], corpus.readers],
+        "groups": [[g.name, g.parent, g.kind, g.params, g.embed] for g in groups],
+        "embed": [[m.name, m.kind, {k: v for k, v in m.params.items() if k != "threads"}] for m in embedders],
+    }
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()[:12]
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith("pkg://") else str(Path(path).expanduser().absolute())

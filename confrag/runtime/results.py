@@ -1,0 +1,94 @@
+"""What the engine gives back: plain data, ready for JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["Answer", "CorpusReport", "FailedFile", "Hit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A node that was found.
+
+    Attributes:
+        id: stable as long as the text stays where it is.
+        file: name of the file, relative to the corpus.
+        score: of the retriever, or of the merge rule where routes were fused; higher is better.
+        rerank_score: of the reranker, if one ran.
+        route: the retriever that found it; several are joined by `+`.
+    """
+
+    id: str
+    file: str
+    group: str
+    score: float | None
+    rerank_score: float | None
+    route: str
+    text: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with its numbered sources: source 1 is ``sources[0]``.
+
+    Attributes:
+        timings_ms: milliseconds of ``rewrite``, ``retrieve``, ``rerank``, ``generate`` and ``total``.
+        tokens: ``prompt`` and ``completion``, as the model counted them.
+    """
+
+    query: str
+    text: str
+    sources: tuple[Hit, ...]
+    timings_ms: dict[str, float]
+    tokens: dict[str, int]
+    cached: bool = False
+    partial: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """The answer as in the JSON of ``confrag run``."""
+        return {
+            "query": self.query,
+            "answer": self.text,
+            "cached": self.cached,
+            "partial": self.partial,
+            "sources": [asdict(source) for source in self.sources],
+            "timings_ms": self.timings_ms,
+            "tokens": self.tokens,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFile:
+    """A file that could not be read, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusReport:
+    """What bringing the store up to date did.
+
+    Attributes:
+        version: fingerprint of the names and contents of the files that were read, 12 hexadecimal digits.
+        nodes: node group -> number of its nodes.
+        embedded: texts that went through an embedding model.
+    """
+
+    version: str
+    files: int
+    added: int
+    changed: int
+    removed: int
+    unchanged: int
+    failed: tuple[FailedFile, ...]
+    nodes: dict[str, int]
+    embedded: int
+    embedding_cache_hits: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as in the JSON of ``confrag run``."""
+        return asdict(self)
