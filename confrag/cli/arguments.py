@@ -9,8 +9,14 @@ from confrag.errors import UserError
 
 __all__ = ["Arguments", "parse"]
 
-_WITH_VALUE = {"--config-dir": "--config-dir", "-cd": "--config-dir", "--cfg": "--cfg", "-c": "--cfg",
-               "--package": "--package", "-p": "--package"}
+_WITH_VALUE = {
+    "--config-dir": "--config-dir",
+    "-cd": "--config-dir",
+    "--cfg": "--cfg",
+    "-c": "--cfg",
+    "--package": "--package",
+    "-p": "--package",
+}
 _ALONE = {"-m": "--multirun", "--multirun": "--multirun", "--resolve": "--resolve", "--hydra-help": "--hydra-help"}
 _INFO = ("--info", "-i")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 __all__ = ["reserved_stdout", "say"]
@@ -36,7 +36,5 @@ def reserved_stdout() -> Iterator[TextIO]:
     finally:
         sys.stdout = saved
         os.dup2(kept, 1)
-        try:
+        with suppress(BrokenPipeError):
             out.close()
-        except BrokenPipeError:
-            pass

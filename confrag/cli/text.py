@@ -75,7 +75,9 @@ def show_jobs(jobs: Sequence[dict[str, Any]], out: TextIO) -> None:
 
     table = Table(title=f"{len(jobs)} jobs")
     for name in ("job", "overrides", "files", "nodes", "ingest s", "retrieve ms", "total ms", "first source", "answer"):
-        table.add_column(name, justify="right" if name.endswith((" s", " ms")) or name in ("files", "nodes") else "left")
+        table.add_column(
+            name, justify="right" if name.endswith((" s", " ms")) or name in ("files", "nodes") else "left"
+        )
     for number, job in enumerate(jobs):
         table.add_row(str(number), ", ".join(job["overrides"]), *_cells(job))
     # Wide enough for a file or pipe, where nothing has to fit a screen.

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from confrag.errors import Problem, UserError, nearest
-from confrag.registry import FAMILIES
 from confrag.registry import catalogue
 from confrag.registry.indices import MILVUS_LITE_INDICES
 from confrag.registry.readers import READERS
@@ -142,14 +141,24 @@ def _steps(path: str, step: object) -> Iterator[tuple[str, Raw]]:
             yield from _steps(f"{path}.{key}.{name}", child)
 
 
-def first_step(raw: Raw) -> Iterator[Problem]:
-    """A step that works on nodes cannot come first."""
-    step, path = raw.get("recall"), "recall"
-    while isinstance(step, Mapping) and step.get("kind") == "pipeline" and _table(step, "steps"):
-        name, child = next(iter(_table(step, "steps").items()))
-        path, step = f"{path}.steps.{name}", child
-    if isinstance(step, Mapping) and step.get("kind") == "rerank":
+def order(raw: Raw) -> Iterator[Problem]:
+    """Nodes are retrieved first and worked on afterwards."""
+    yield from _order("recall", raw.get("recall"), first=True)
+
+
+def _order(path: str, step: object, *, first: bool) -> Iterator[Problem]:
+    if not isinstance(step, Mapping):
+        return
+    retrieves = step.get("kind") in ("retrieve", "parallel", "pipeline")
+    if first and step.get("kind") == "rerank":
         yield Problem(path, "nothing has been retrieved before this step; put it behind a step that retrieves")
+    if not first and retrieves:
+        yield Problem(path, "a step that retrieves comes first in its pipeline; put several into a `parallel`")
+        return
+    for name, child in _table(step, "branches").items():
+        yield from _order(f"{path}.branches.{name}", child, first=True)
+    for number, (name, child) in enumerate(_table(step, "steps").items()):
+        yield from _order(f"{path}.steps.{name}", child, first=number == 0)
 
 
 def models(raw: Raw) -> Iterator[Problem]:
@@ -157,9 +166,9 @@ def models(raw: Raw) -> Iterator[Problem]:
     table = _table(raw, "models")
     for name, model in table.items():
         path = f"models.{name}"
-        role, wanted = model.get("role"), model.get("model")
-        if model.get("kind") == "local" and isinstance(wanted, str) and role in ("chat", "embed", "rerank"):
-            yield from _local(path, wanted, role)
+        wanted = model.get("model")
+        if model.get("kind") == "local" and isinstance(wanted, str):
+            yield from _local(path, wanted, next((r for r in get_args(catalogue.Role) if r == model.get("role")), None))
         variable = model.get("api_key_env")
         if isinstance(variable, str) and not os.environ.get(variable):
             yield Problem(f"{path}.api_key_env", f"the environment variable {variable} is not set", variable)
@@ -170,7 +179,7 @@ def models(raw: Raw) -> Iterator[Problem]:
         yield _unknown("generation.model", answering, "model with the role 'chat'", chats)
 
 
-def _local(path: str, wanted: str, role: str) -> Iterator[Problem]:
+def _local(path: str, wanted: str, role: catalogue.Role | None) -> Iterator[Problem]:
     if "/" in wanted or wanted.endswith(".gguf") or Path(wanted).exists():
         if not Path(wanted).expanduser().exists():
             yield Problem(f"{path}.model", "there is no such file or folder", wanted)
@@ -273,9 +282,7 @@ CHECKS: tuple[Callable[[Raw], Iterator[Problem]], ...] = (
     node_groups,
     retrievers,
     recall,
-    first_step,
+    order,
     models,
     prompts,
 )
-
-assert set(FAMILIES)  # The checks read kinds that the registry must have registered.

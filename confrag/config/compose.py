@@ -64,7 +64,7 @@ def compose(overrides: Sequence[str], config_dir: str | Path | None = None) -> C
         try:
             with initialize_config_module(CONFIG_MODULE, version_base="1.3", job_name="confrag"):
                 config = hydra_compose("config", [*arguments, *search], return_hydra_config=True)
-                own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+                own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
                 return plain(own, config.hydra, folder)
         except (HydraException, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
             raise explain(error, folder) from None

@@ -22,11 +22,12 @@ def origins(composed: Composed, data: Mapping[str, Any]) -> list[tuple[str, str,
     assigned = [o.lstrip("+").partition("=")[0] for o in composed.overrides]
     root = packaged() / "config.yaml"
     layers = [("conf/config.yaml", dict(_leaves(_read(root))))]
-    declared = [str(key) for entry in yaml.safe_load(root.read_text("utf-8"))["defaults"] if isinstance(entry, dict) for key in entry]
+    entries = [entry for entry in yaml.safe_load(root.read_text("utf-8"))["defaults"] if isinstance(entry, dict)]
+    declared = [str(group) for entry in entries for group in entry]
     for group in sorted(composed.choices, key=lambda g: declared.index(g) if g in declared else -1):
-        path = option_file(group, composed.choices[group], composed.config_dir)
-        if path:
-            layers.append((_name(path, composed.config_dir), dict(_leaves(_placed(path, group)))))
+        file = option_file(group, composed.choices[group], composed.config_dir)
+        if file:
+            layers.append((_name(file, composed.config_dir), dict(_leaves(_placed(file, group)))))
     result = []
     for path, value in _leaves(data):
         origin = next((name for name, leaves in reversed(layers) if path in leaves), "default")

@@ -12,7 +12,7 @@ import yaml
 
 from confrag.errors import UserError
 
-__all__ = ["check_files", "describe", "group_names", "options", "option_file", "packaged", "user_config_dir"]
+__all__ = ["check_files", "describe", "group_names", "option_file", "options", "packaged", "user_config_dir"]
 
 GLOBAL_HEADER = "# @package _global_"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -97,7 +98,10 @@ def _problem(data: Mapping[str, Any], details: Any) -> Problem:
         if kind == "union_tag_not_found":
             return Problem(f"{dotted}.{tag}", "required, and missing")
         return Problem(
-            f"{dotted}.{tag}", f"must be one of: {', '.join(known)}", context.get("tag"), nearest(context.get("tag"), known)
+            f"{dotted}.{tag}",
+            f"must be one of: {', '.join(known)}",
+            context.get("tag"),
+            nearest(context.get("tag"), known),
         )
     if kind == "literal_error":
         known = re.findall(r"'([^']+)'", str(context.get("expected", "")))
@@ -106,25 +110,22 @@ def _problem(data: Mapping[str, Any], details: Any) -> Problem:
         return Problem(dotted, str(context.get("error", details["msg"])), ...)
     if kind in ("model_type", "model_attributes_type", "mapping_type", "dict_type"):
         return Problem(dotted, "must be a mapping (key: value)", value)
-    message = details["msg"].replace("Input should", "must").replace("String should", "must").replace("Tuple should", "must")
+    message = re.sub(r"^(Input|String|Tuple|Value|Dictionary) should", "must", details["msg"])
     return Problem(dotted, message[0].lower() + message[1:], value)
 
 
 def _locate(data: object, loc: Sequence[str | int]) -> tuple[list[str | int], type[BaseModel] | None]:
-    """Pydantic's location without the tags of unions, and the model that owns its last key."""
+    """Pydantic's location without the tags of unions, and the specification that owns its last key."""
     path: list[str | int] = []
     owner: type[BaseModel] | None = Config
-    annotation: Any = Config
+    place = _Place(Config)
     for key in loc:
-        if _is_tag(annotation, data, key):
-            annotation = _choose(annotation, str(key))
+        chosen = place.choose(key)
+        if chosen is not None:
+            place = chosen
             continue
-        owner = _model(annotation)
-        if owner is not None:
-            field = owner.model_fields.get(str(key))
-            annotation = _annotation(field) if field else None
-        else:
-            annotation = _item(annotation)
+        owner = place.model
+        place = place.below(str(key))
         if isinstance(data, Mapping):
             data = data.get(key)
         elif isinstance(data, Sequence) and not isinstance(data, str) and isinstance(key, int):
@@ -133,46 +134,45 @@ def _locate(data: object, loc: Sequence[str | int]) -> tuple[list[str | int], ty
     return path, owner
 
 
-def _annotation(field: Any) -> Any:
-    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+@dataclass(frozen=True)
+class _Place:
+    """The declared type at a place of the configuration."""
 
+    annotation: Any
+    metadata: tuple[Any, ...] = ()
 
-def _families(annotation: Any) -> list[Family]:
-    return [m for m in get_args(annotation)[1:] if isinstance(m, Family)] if get_origin(annotation) is Annotated else []
+    @classmethod
+    def of(cls, annotation: Any, metadata: Sequence[Any] = ()) -> _Place:
+        if get_origin(annotation) is Annotated:
+            annotation, *inner = get_args(annotation)
+            metadata = [*inner, *metadata]
+        return cls(annotation, tuple(metadata))
 
+    @property
+    def models(self) -> list[type[BaseModel]]:
+        union = get_origin(self.annotation) in (Union, UnionType)
+        candidates = get_args(self.annotation) if union else (self.annotation,)
+        return [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
 
-def _is_tag(annotation: Any, data: object, key: str | int) -> bool:
-    if any(key in family for family in _families(annotation)):
-        return True
-    models = _union(annotation)
-    return len(models) > 1 and any("type" in m.model_fields and key == m.model_fields["type"].default for m in models)
+    @property
+    def model(self) -> type[BaseModel] | None:
+        return self.models[0] if len(self.models) == 1 else None
 
+    def choose(self, key: str | int) -> _Place | None:
+        """The kind that `key` is the tag of, if it is one."""
+        for family in self.metadata:
+            if isinstance(family, Family) and key in family:
+                return _Place(family[str(key)].spec)
+        if len(self.models) > 1:
+            for model in self.models:
+                if "type" in model.model_fields and model.model_fields["type"].default == key:
+                    return _Place(model)
+        return None
 
-def _choose(annotation: Any, key: str) -> Any:
-    for family in _families(annotation):
-        return family[key].spec
-    return next(m for m in _union(annotation) if m.model_fields["type"].default == key)
-
-
-def _bare(annotation: Any) -> Any:
-    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
-
-
-def _union(annotation: Any) -> list[type[BaseModel]]:
-    inner = _bare(annotation)
-    if get_origin(inner) not in (Union, UnionType):
-        return []
-    return [arg for arg in get_args(inner) if isinstance(arg, type) and issubclass(arg, BaseModel)]
-
-
-def _model(annotation: Any) -> type[BaseModel] | None:
-    inner = _bare(annotation)
-    if isinstance(inner, type) and issubclass(inner, BaseModel):
-        return inner
-    unions = _union(inner)
-    return unions[0] if len(unions) == 1 else None
-
-
-def _item(annotation: Any) -> Any:
-    arguments = [a for a in get_args(_bare(annotation)) if a is not Ellipsis]
-    return arguments[-1] if arguments else None
+    def below(self, key: str) -> _Place:
+        """The place of a key, or of an item."""
+        if self.model is not None:
+            field = self.model.model_fields.get(key)
+            return _Place.of(field.annotation, field.metadata) if field else _Place(None)
+        arguments = [a for a in get_args(self.annotation) if a is not Ellipsis]
+        return _Place.of(arguments[-1]) if arguments else _Place(None)

@@ -172,19 +172,12 @@ class Plan:
     answer: AnswerPlan
 
     def model(self, name: str) -> ModelPlan:
-        """The model of this name. Raises KeyError."""
-        return _named(self.models, name)
+        """The model of this name."""
+        return next(entry for entry in self.models if entry.name == name)
 
     def retriever(self, name: str) -> RetrieverPlan:
-        """The retriever of this name. Raises KeyError."""
-        return _named(self.retrievers, name)
-
-
-def _named(entries: Sequence[Any], name: str) -> Any:
-    for entry in entries:
-        if entry.name == name:
-            return entry
-    raise KeyError(name)
+        """The retriever of this name."""
+        return next(entry for entry in self.retrievers if entry.name == name)
 
 
 def canonical(value: Any) -> str:

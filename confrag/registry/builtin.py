@@ -1,4 +1,4 @@
-"""What confrag brings along. A new store, transform, model kind, recall step or merge rule is a file and a line here."""
+"""What confrag brings along. A new store, transform, model kind, step or merge rule is a file and a line here."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def scan(paths: Sequence[str], include: Sequence[str], exclude: Sequence[str], k
             too. A glob of one part matches at any depth: ``*.md``, ``drafts/``. A final slash means all that is
             below. Case matters.
         exclude: globs of what is left out; a folder that matches is not entered.
-        known: the extensions that can be read, lower case, without the dot.
+        known: the extensions that can be read (``md`` or ``.md``).
 
     Raises:
         UserError: a path does not exist, a folder cannot be opened, or there is nothing to read.
@@ -199,7 +199,7 @@ class _Walk:
         self.skipped: list[Skipped] = []
         self._include = [_glob(glob) for glob in include]
         self._exclude = [_glob(glob) for glob in exclude]
-        self._known = frozenset(known)
+        self._known = frozenset(extension.lower().removeprefix(".") for extension in known)
         self._seen: set[Path] = set()  # real paths
         self._links: list[_Place] = []
 

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from confrag.schema.base import Family, Flag, Name, Number, Spec
 from confrag.schema.corpus import CorpusSpec
-from confrag.schema.models import ModelSpec, MODELS
+from confrag.schema.models import MODELS, ModelSpec
 from confrag.schema.nodes import NodeGroupSpec
 from confrag.schema.retrieval import RetrieverSpec, Step
 from confrag.schema.store import MapStoreSpec, StoreSpec, tagged

@@ -29,15 +29,17 @@ class ChromaKwargs(Spec):
     client_kwargs: Mapping[str, Any] = Field(default_factory=dict)
 
 
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
 class IndexKwargs(Spec):
     """One Milvus index."""
 
     embed_key: Name | None = None
     """Which embedding it is for; may be left out where there is only one."""
-    index_type: Annotated[Name, BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v)]
-    metric_type: Annotated[Literal["COSINE", "IP", "L2"], BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v)] = (
-        "COSINE"
-    )
+    index_type: Annotated[Name, BeforeValidator(_upper)]
+    metric_type: Annotated[Literal["COSINE", "IP", "L2"], BeforeValidator(_upper)] = "COSINE"
     params: Mapping[str, int | float | str] = Field(default_factory=dict)
     """Parameters of the index: M, efConstruction, nlist, ..."""
 

@@ -78,6 +78,11 @@ def test_globs(tmp_path: Path, include: tuple[str, ...], exclude: tuple[str, ...
     assert names(tmp_path, include=include, exclude=exclude) == expected
 
 
+def test_extensions_of_a_configuration(tmp_path: Path) -> None:
+    make(tmp_path, "a.LOG", "b.conf")
+    assert [file.name for file in scan([str(tmp_path)], ["**/*"], [], ["log", ".CONF"]).files] == ["a.LOG", "b.conf"]
+
+
 def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path: Path) -> None:
     make(tmp_path, "a.md", "old.doc", "LICENSE", "photo.JPG", "skip/b.exe", "folder.pdf/inside.md")
     os.mkfifo(tmp_path / "pipe.txt")

@@ -1,0 +1,21 @@
+"""From a plan to LazyLLM objects."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["prepare"]
+
+
+def prepare(*, verbose: bool = False) -> None:
+    """Set up the libraries below; must run before the first import of LazyLLM.
+
+    Args:
+        verbose: let LazyLLM say what it does, on standard error.
+    """
+    from confrag.build.private import offline_tokenizer, quiet
+
+    if verbose:
+        os.environ.setdefault("LAZYLLM_LOG_LEVEL", "INFO")
+    quiet()
+    offline_tokenizer()

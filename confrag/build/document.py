@@ -1,0 +1,88 @@
+"""From a plan to LazyLLM's Document: the store, the node groups, the embeddings."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lazyllm.tools.rag import Document, NodeTransform
+
+from confrag.build.indices.exact import ExactIndex
+from confrag.build.indices.lexical import LexicalIndex
+from confrag.build.models.protocols import Embedder
+from confrag.build.private import StoredNodes, activate, embeds, register_index
+from confrag.plan.model import GroupPlan, Plan
+from confrag.registry import builder
+
+__all__ = ["INDICES", "QueryEmbedding", "build_document", "build_store_conf", "build_transforms"]
+
+INDICES: Mapping[str, str] = {"embedding": "default", "text": "lexical"}
+"""Similarity mode -> the index that answers it."""
+
+
+class QueryEmbedding:
+    """An embedder as LazyLLM calls it: a question gives a list of floats, a list of texts a list of them.
+
+    The vectors of the last questions are kept: the routes of a fan-out ask for the same one at the same time.
+    """
+
+    batch_size = 64
+    """LazyLLM hands over one text at a time unless this is above 1."""
+
+    def __init__(self, embedder: Embedder, remember: int = 64) -> None:
+        self._embedder = embedder
+        self._remember = remember
+        self._known: OrderedDict[str, list[float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, text: str | Sequence[str]) -> list[Any]:
+        """Embed a question, or the texts of a corpus."""
+        if not isinstance(text, str):
+            return [vector.tolist() for vector in self._embedder.passages(text)]
+        with self._lock:
+            if text not in self._known:
+                self._known[text] = self._embedder.query(text).tolist()
+                if len(self._known) > self._remember:
+                    self._known.popitem(last=False)
+            self._known.move_to_end(text)
+            return self._known[text]
+
+
+def build_store_conf(plan: Plan, directory: Path) -> dict[str, Any]:
+    """LazyLLM's `store_conf`; what the user did not place lies in `directory`."""
+    kind, arguments = plan.store.kind, plan.store.params.thaw()
+    if kind in ("milvus",):
+        arguments.setdefault("uri", str(directory / "milvus.db"))
+    if kind == "chroma":
+        arguments.setdefault("dir", str(directory / "chroma"))
+    conf: dict[str, Any] = builder("stores", kind)(**arguments)
+    return conf
+
+
+def build_transforms(groups: Sequence[GroupPlan]) -> dict[str, NodeTransform]:
+    """The transform of each node group."""
+    return {group.name: builder("transforms", group.kind)(**group.params.thaw()) for group in groups}
+
+
+def build_document(
+    plan: Plan,
+    store_conf: dict[str, Any],
+    embedders: Mapping[str, Embedder],
+    transforms: Mapping[str, NodeTransform],
+) -> Document:
+    """The document with its node groups and indices; nothing is read yet."""
+    document = Document(
+        embed={name: QueryEmbedding(embedder) for name, embedder in embedders.items()}, store_conf=store_conf
+    )
+    for group in plan.groups:
+        parent = {} if group.parent == "root" else {"parent": group.parent}
+        document.create_node_group(group.name, transform=transforms[group.name], **parent)
+        activate(document, group.name)
+    nodes = StoredNodes(document)
+    register_index(document, "lexical", LexicalIndex(nodes))
+    if plan.store.kind == "map":
+        register_index(document, "default", ExactIndex(nodes, embeds(document)))
+    return document

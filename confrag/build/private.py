@@ -1,0 +1,294 @@
+"""The one module that touches LazyLLM's private names: how a `Document` is fed, opened and closed from outside.
+
+LazyLLM wants to read, split and embed files itself. The engine does that and hands over finished nodes, for which
+LazyLLM has no public door. Every function takes the `Document`; nothing else in confrag reaches behind it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from confrag.errors import StoreError
+
+if TYPE_CHECKING:
+    from lazyllm.tools.rag import DocNode, Document
+    from lazyllm.tools.rag.index_base import IndexBase
+
+ROOT_GROUP = "lazyllm_root"
+"""LazyLLM's node group of whole documents."""
+
+
+def quiet(home: Path | None = None) -> None:
+    """Silence LazyLLM and keep it from tracing: call before it is imported, it reads the environment once.
+
+    What it would log are failures that it also raises, or that our stores raise. Variables that the user has set
+    stay as they are, and so does a LazyLLM that the application imported earlier.
+
+    Args:
+        home: where LazyLLM keeps its log and cache files, instead of ``~/.lazyllm``.
+    """
+    if "lazyllm" in sys.modules:
+        return
+    settings = {
+        "LOG_LEVEL": "CRITICAL",
+        "LOG_FILE_LEVEL": "CRITICAL",
+        "LOG_FILE_MODE": "split",  # the other mode runs a thread and a semaphore
+        "TRACE_ENABLED": "false",
+    }
+    if home is not None:
+        settings["HOME"] = str(home)
+    for name, value in settings.items():
+        os.environ.setdefault(f"LAZYLLM_{name}", value)
+
+
+def offline_tokenizer() -> None:
+    """Give tiktoken the ``gpt2`` vocabulary that LazyLLM ships, so that nothing is downloaded.
+
+    LazyLLM's sentence splitter counts tokens with it, and `import lazyllm.tools.rag` builds such splitters: call this
+    before that import. LazyLLM itself is not imported.
+    """
+    import tiktoken
+    from tiktoken.load import load_tiktoken_bpe
+    from tiktoken.registry import ENCODINGS
+    from tiktoken_ext.openai_public import ENDOFTEXT, r50k_pat_str  # type: ignore[import-untyped]
+
+    if "gpt2" in ENCODINGS:
+        return
+    package = importlib.util.find_spec("lazyllm")
+    if package is None or package.origin is None:
+        raise ImportError("the package 'lazyllm' is not installed")
+    vocabulary = Path(package.origin).parent / "tokenizers" / "r50k_base.tiktoken"
+    ENCODINGS["gpt2"] = tiktoken.Encoding(
+        "gpt2",
+        pat_str=r50k_pat_str,
+        mergeable_ranks=load_tiktoken_bpe(str(vocabulary)),
+        special_tokens={ENDOFTEXT: 50256},
+        explicit_n_vocab=50257,
+    )
+
+
+def document_store(doc: Document) -> Any:
+    """LazyLLM's `_DocumentStore` of a document, with its stores opened.
+
+    Raises:
+        StoreError: a store cannot be opened.
+    """
+    store = doc._impl.store
+    store.vector_initialized_impl  # noqa: B018  (a property that connects; here it fails, not at the first query)
+    return store
+
+
+def activate(doc: Document, group: str) -> None:
+    """Make a node group writable and searchable. Embeds nothing.
+
+    All embeddings of the document are activated with it: LazyLLM refuses to add one once the document is open, and a
+    `Retriever` made later asks for all of them for its target group.
+    """
+    doc.activate_group(group)
+
+
+def write_nodes(doc: Document, nodes: Sequence[DocNode]) -> None:
+    """Write finished nodes (text, parent, metadata, embedding) to the stores and indices; embeds nothing.
+
+    A node with the uid of a stored one replaces it. Embeddings may be float32 arrays. Thousands at once are best.
+
+    Raises:
+        StoreError: a store fails, or a node's group was not activated.
+    """
+    store = document_store(doc)
+    unknown = sorted({str(node._group) for node in nodes if not store.is_group_active(node._group)})
+    if unknown:
+        raise StoreError(f"nodes of groups that are not active cannot be written: {', '.join(unknown)}")
+    store.update_nodes(list(nodes), copy=True)
+
+
+def delete_documents(doc: Document, doc_ids: Collection[str], groups: Collection[str] | None = None) -> None:
+    """Remove every node of the documents from stores and indices; of these groups only, where given.
+
+    Raises:
+        StoreError: a store fails.
+    """
+    if doc_ids:
+        _delete(doc, "docid", list(doc_ids), groups)
+
+
+def delete_nodes(doc: Document, group: str, uids: Collection[str]) -> None:
+    """Remove nodes of one group by uid from stores and indices.
+
+    Raises:
+        StoreError: a store fails.
+    """
+    if uids:
+        _delete(doc, "uid", list(uids), [group])
+
+
+def _delete(doc: Document, key: str, values: list[str], groups: Collection[str] | None) -> None:
+    store = document_store(doc)
+    for group in store.activated_groups() if groups is None else groups:
+        collection = store._gen_collection_name(group)
+        # LazyLLM's own removal by document tells its indices neither uids nor the right group.
+        uids = _segments(store).uids(collection, {key: values})
+        store._impl.delete(collection, {key: values})
+        for index in store._indices.values():
+            index.remove(uids, group)
+
+
+def register_index(doc: Document, name: str, index: IndexBase) -> None:
+    """Make `index` answer ``Retriever(..., index=name)``, on every store (LazyLLM allows it on the map store only).
+
+    It is told of every node that is written or deleted from now on; ``default`` replaces LazyLLM's own.
+    """
+    document_store(doc)._indices[name] = index
+
+
+def finish(doc: Document) -> None:
+    """Bring the stores into the state in which they answer fast, after writing: Milvus flushes and builds its index.
+
+    Raises:
+        StoreError: the index cannot be built.
+    """
+    for part in _parts(document_store(doc)):
+        part.finish()
+
+
+def close(doc: Document) -> None:
+    """Release the files, locks and threads of the document's stores. The document cannot be used after it."""
+    if not doc._impl._lazy_init.flag:
+        return
+    store = doc._impl.store
+    store._indices.clear()
+    for part in _parts(store):
+        part.close()
+
+
+def count(doc: Document, group: str) -> int:
+    """Number of stored nodes of a group."""
+    store = document_store(doc)
+    return int(_segments(store).count(store._gen_collection_name(group)))
+
+
+def count_vectors(doc: Document, group: str) -> int:
+    """Number of stored vectors of a group, of the embedding that has most."""
+    store = document_store(doc)
+    return int(_parts(store)[-1].count_vectors(store._gen_collection_name(group)))
+
+
+class StoredNodes:
+    """The nodes of a document by group, for indices of our own (see `confrag.build.indices.nodes.NodeReader`)."""
+
+    def __init__(self, doc: Document) -> None:
+        self._store = document_store(doc)
+
+    def nodes(self, group: str, uids: Sequence[str]) -> list[DocNode]:
+        """The nodes with these uids, in their order.
+
+        Raises:
+            StoreError: one of them is not stored.
+        """
+        if not uids:
+            return []
+        found = {node.uid: node for node in self._store.get_nodes(uids=list(uids), group=group)}
+        missing = [uid for uid in uids if uid not in found]
+        if missing:
+            raise StoreError(
+                f"{len(missing)} of {len(uids)} nodes that the index of group '{group}' found are not stored "
+                f"(first: {missing[0]}): index and store are out of step; ingest again"
+            )
+        return [found[uid] for uid in uids]
+
+    def texts(self, group: str) -> Iterator[tuple[str, str]]:
+        """(uid, text) of every node of the group."""
+        return iter(_segments(self._store).texts(self._store._gen_collection_name(group)))
+
+    def matching(self, group: str, filters: Mapping[str, Any]) -> set[str]:
+        """Uids of the nodes whose document's metadata match (see `confrag.build.stores.filters.matches`)."""
+        found: set[str] = _segments(self._store).matching(self._store._gen_collection_name(group), filters)
+        return found
+
+    def vectors(self, group: str, embed_key: str) -> tuple[list[str], NDArray[np.float32]]:
+        """Uids and vectors `[n, dim] float32` of the group; of a map store only."""
+        uids, matrix = self._store._impl.vectors(self._store._gen_collection_name(group), embed_key)
+        return list(uids), matrix
+
+
+def embeds(doc: Document) -> dict[str, Callable[[str], Any]]:
+    """The document's embedding functions as LazyLLM calls them, by embedding key."""
+    return dict(doc._impl.embed)
+
+
+def place(
+    node: DocNode,
+    *,
+    uid: str,
+    group: str,
+    parent: DocNode | None,
+    number: int,
+    metadata: Mapping[str, Any],
+    shared: Mapping[str, Any],
+) -> DocNode:
+    """Give a node its final id and place; LazyLLM would draw a random id and number it while storing.
+
+    Args:
+        node: fresh from a reader or transform.
+        uid: its id.
+        group: its node group.
+        parent: the node it was cut from.
+        number: its place among the nodes of its group in the document, from 1.
+        metadata: what it knows of its place in the file; its own metadata have precedence.
+        shared: metadata of the whole document.
+    """
+    node._uid = uid
+    node._group = group
+    node.parent = parent
+    node._metadata = {**metadata, **node.metadata, "lazyllm_store_num": number}
+    node._global_metadata = dict(shared)
+    return node
+
+
+def stream_to(sink: Callable[[str], None]) -> dict[str, Any]:
+    """The `stream_output` argument of a chat module that hands each piece of the answer to `sink`."""
+
+    def receive(payload: Mapping[str, Any]) -> None:
+        if payload.get("tag") == "text" and payload.get("delta"):
+            sink(str(payload["delta"]))
+
+    return {"_stream_sink": receive}
+
+
+def _parts(store: Any) -> list[Any]:
+    """The stores behind a document store: segments and vectors, or one that is both."""
+    store = store._impl
+    return [store.segment_store, store.vector_store] if hasattr(store, "vector_store") else [store]
+
+
+def _segments(store: Any) -> Any:
+    return _parts(store)[0]
+
+
+__all__ = [
+    "ROOT_GROUP",
+    "StoredNodes",
+    "activate",
+    "close",
+    "count",
+    "count_vectors",
+    "delete_documents",
+    "delete_nodes",
+    "document_store",
+    "embeds",
+    "finish",
+    "offline_tokenizer",
+    "place",
+    "quiet",
+    "register_index",
+    "stream_to",
+    "write_nodes",
+]

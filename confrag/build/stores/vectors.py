@@ -1,0 +1,65 @@
+"""What the vector stores have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lazyllm.tools.rag.global_metadata import RAG_DOC_ID
+
+from confrag.build.stores.filters import allowed
+from confrag.build.stores.segments import matching_documents, stored_segments
+from confrag.errors import StoreError
+
+
+def embedding_keys(data: Sequence[dict[str, Any]], place: str) -> list[str]:
+    """The embeddings that the segments carry, in order of name; none for a group that is not embedded.
+
+    Raises:
+        StoreError: some of the segments have an embedding that others lack; they would never be found.
+    """
+    held = [frozenset(segment.get("embedding") or ()) for segment in data]
+    keys = frozenset().union(*held)
+    for segment, own in zip(data, held, strict=True):
+        if own != keys:
+            lacking = ", ".join(sorted(keys - own))
+            raise StoreError(
+                f"{place}: node {segment['uid']} has no embedding '{lacking}', other nodes of its group have"
+            )
+    return sorted(keys)
+
+
+def check_in_step(place: str, collection: str, vectors: int, segments_uri: str) -> None:
+    """Compare a collection of vectors with the text beside it: one without the other is a damaged store.
+
+    Raises:
+        StoreError: text is stored but no vectors, or vectors but no text.
+    """
+    texts = stored_segments(segments_uri, collection)
+    if bool(vectors) == bool(texts):
+        return
+    found, lost = ("vectors", "text") if vectors else ("text", "vectors")
+    raise StoreError(
+        f"{place}: the {lost} of collection '{collection}' is missing, though {max(vectors, texts)} nodes are stored "
+        f"with their {found} (text is in '{segments_uri}'). Delete both and ingest again."
+    )
+
+
+def document_batches(
+    segments_uri: str, collection: str, filters: Mapping[str, Any] | None, size: int = 5000
+) -> list[list[Any] | None]:
+    """The documents within which to search, in batches that fit into a condition; ``[None]`` for all of them.
+
+    Filters are worked out on the text's side, once for a document, so that every store understands the same ones and
+    needs to hold no metadata but the document's id.
+    """
+    if not filters:
+        return [None]
+    by_id = set(filters) == {RAG_DOC_ID}
+    ids = allowed(filters[RAG_DOC_ID]) if by_id else matching_documents(segments_uri, collection, filters)
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
+def similarity_from_distance(distance: float) -> float:
+    """A score in (0, 1], higher is better, of a squared Euclidean distance: ``1 / (1 + distance)``."""
+    return 1.0 / (1.0 + max(distance, 0.0))

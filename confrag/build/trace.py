@@ -1,0 +1,104 @@
+"""What is recorded while one question runs: spans of time, tokens, pieces of the answer, the first error.
+
+LazyLLM's flows copy the context into the threads of a `parallel`, so a context variable reaches every step.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+__all__ = ["Span", "Trace", "current", "span", "tracing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of work. Times in seconds of the monotonic clock."""
+
+    stage: str
+    name: str
+    start: float
+    end: float
+
+
+@dataclass(slots=True)
+class Trace:
+    """The record of one question.
+
+    Attributes:
+        limit: how many nodes the caller wants, where that is more than the configuration says.
+        sink: called with each piece of the answer while it is written.
+        error: the first error of a step, before LazyLLM wraps it.
+    """
+
+    limit: int | None = None
+    sink: Callable[[str], None] | None = None
+    spans: list[Span] = field(default_factory=list)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    error: Exception | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, entry: Span) -> None:
+        """Record a span; safe from any thread."""
+        with self._lock:
+            self.spans.append(entry)
+
+    def fail(self, error: Exception) -> None:
+        """Remember the first error."""
+        with self._lock:
+            self.error = self.error or error
+
+    def milliseconds(self, stage: str) -> float:
+        """Time in which at least one span of the stage was running."""
+        total, reached = 0.0, float("-inf")
+        for entry in sorted((s for s in self.spans if s.stage == stage), key=lambda s: s.start):
+            total += max(0.0, entry.end - max(entry.start, reached))
+            reached = max(reached, entry.end)
+        return round(total * 1000, 3)
+
+
+_current: ContextVar[Trace | None] = ContextVar("confrag_trace", default=None)
+
+
+def current() -> Trace | None:
+    """The record of the question that is running, or None when a graph is called directly."""
+    return _current.get()
+
+
+@contextmanager
+def tracing(trace: Trace) -> Iterator[Trace]:
+    """Record what runs inside."""
+    token = _current.set(trace)
+    try:
+        yield trace
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def span(stage: str, name: str) -> Iterator[None]:
+    """Time a step, and remember the error that ends it."""
+    trace = _current.get()
+    start = time.perf_counter()
+    try:
+        yield
+    except Exception as error:
+        if trace:
+            trace.fail(error)
+        raise
+    finally:
+        if trace:
+            trace.add(Span(stage, name, start, time.perf_counter()))
+
+
+def limit(declared: int | None) -> int | None:
+    """The declared number of nodes, or the caller's where that is more."""
+    trace = _current.get()
+    if declared is None or trace is None or trace.limit is None:
+        return declared
+    return max(declared, trace.limit)
