@@ -7,9 +7,11 @@ LazyLLM has no public door. Every function takes the `Document`; nothing else in
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +49,25 @@ def quiet(home: Path | None = None) -> None:
         settings["HOME"] = str(home)
     for name, value in settings.items():
         os.environ.setdefault(f"LAZYLLM_{name}", value)
+
+
+@contextmanager
+def root_logger_kept() -> Iterator[None]:
+    """Undo what an import inside does to the root logger: LazyLLM and pymilvus call `logging.basicConfig`."""
+    handlers, level = list(logging.root.handlers), logging.root.level
+    try:
+        yield
+    finally:
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
+
+
+def import_lazyllm(home: Path | None = None) -> None:
+    """Import LazyLLM's RAG package, quiet and offline (about 1.5 s); later imports of it are free."""
+    quiet(home)
+    offline_tokenizer()
+    with root_logger_kept():
+        importlib.import_module("lazyllm.tools.rag")
 
 
 def offline_tokenizer() -> None:
@@ -136,7 +157,9 @@ def _delete(doc: Document, key: str, values: list[str], groups: Collection[str] 
         collection = store._gen_collection_name(group)
         # LazyLLM's own removal by document tells its indices neither uids nor the right group.
         uids = _segments(store).uids(collection, {key: values})
-        store._impl.delete(collection, {key: values})
+        # Vectors first, by the uids that the text knows: what is interrupted here can be repeated.
+        for part in reversed(_parts(store)):
+            part.delete(collection, {"uid": uids})
         for index in store._indices.values():
             index.remove(uids, group)
 
@@ -285,10 +308,12 @@ __all__ = [
     "document_store",
     "embeds",
     "finish",
+    "import_lazyllm",
     "offline_tokenizer",
     "place",
     "quiet",
     "register_index",
+    "root_logger_kept",
     "stream_to",
     "write_nodes",
 ]

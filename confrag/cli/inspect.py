@@ -48,7 +48,7 @@ def validate(argv: Sequence[str]) -> int:
     if config.output == "json":
         sys.stdout.write(json.dumps({"conf": composed.name, "valid": True}) + "\n")
     else:
-        sys.stdout.write(f"configuration '{composed.name}' is valid\n")
+        sys.stdout.write(f"configuration '{composed.name or 'custom'}' is valid\n")
     return 0
 
 

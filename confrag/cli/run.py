@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 import hydra
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from confrag.cli.arguments import Arguments, parse
 from confrag.cli.output import reserved_stdout, say
 from confrag.config.compose import CONFIG_MODULE, Composed, compose, explain, plain
 from confrag.config.overrides import normalize, quote, split_queries
-from confrag.config.sources import group_names, user_config_dir
+from confrag.config.sources import check_option, group_names, user_config_dir
 from confrag.config.validate import validate
 from confrag.errors import ConfragError, UserError
 
@@ -64,23 +65,51 @@ def run(argv: Sequence[str]) -> int:
     if arguments.hydra:
         hydra_view(arguments, overrides)
         return 0
-    if not arguments.multirun:
-        # Before Hydra makes the job's folder: a mistake must leave nothing behind.
-        validate(compose(overrides, arguments.config_dir))
+    # Before Hydra makes the job's folder: a mistake must leave nothing behind.
+    if arguments.multirun:
+        compose(_shared(overrides, arguments), arguments.config_dir)
+    else:
+        _questions(validate(compose(overrides, arguments.config_dir)))
     jobs: list[dict[str, Any]] = []
+    failures: list[Exception] = []
     with reserved_stdout() as out:
 
         def job(config: DictConfig) -> None:
-            _job(config, arguments, out, jobs)
+            try:
+                _job(config, arguments, out, jobs)
+            except Exception as error:  # noqa: BLE001 - raised below, where Hydra does not comment on it
+                failures.append(error)
 
         _hydra_main(arguments, overrides, job)
+        if failures:
+            raise failures[0]
         if arguments.multirun:
             _summary(jobs, out, any(o.lstrip("+") == "output=json" for o in overrides))
     return next((job["exit_code"] for job in jobs if job["exit_code"]), 0)
 
 
+def _shared(overrides: Sequence[str], arguments: Arguments) -> list[str]:
+    """The overrides that every job of a sweep shares.
+
+    Raises:
+        UserError: an option to sweep over that does not exist.
+    """
+    folder = user_config_dir(arguments.config_dir)
+    groups = group_names(folder)
+    shared = []
+    for override in OverridesParser.create().parse_overrides(normalize(overrides, groups)):
+        if not override.is_sweep_override():
+            shared.append(str(override.input_line))
+        elif override.is_choice_sweep() and override.key_or_group in groups:
+            for option in override.sweep_string_iterator():
+                check_option(override.key_or_group, option, folder)
+    return shared
+
+
 def hydra_view(arguments: Arguments, overrides: Sequence[str]) -> None:
     """Let Hydra print one of its views of a configuration (``--cfg job``, ``--info``)."""
+    # Hydra prints by logging, which would complain of every line that a reader like `head` does not take.
+    logging.raiseExceptions = False
     _hydra_main(arguments, overrides, lambda config: None)
 
 

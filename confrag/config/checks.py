@@ -58,7 +58,7 @@ def _cycles(groups: Mapping[str, Raw]) -> Iterator[Problem]:
     reported: set[str] = set()
     for start in groups:
         trail = [start]
-        while (parent := groups[trail[-1]].get("parent", ROOT)) in groups and parent not in trail:
+        while (parent := str(groups[trail[-1]].get("parent", ROOT))) in groups and parent not in trail:
             trail.append(parent)
         if parent == start and start not in reported:
             reported.update(trail)
@@ -86,8 +86,11 @@ def retrievers(raw: Raw) -> Iterator[Problem]:
 
 def _embed_keys(path: str, keys: object, embedders: list[str], group: Raw) -> Iterator[Problem]:
     if keys is None and len(embedders) != 1:
-        many = f"several embedding models: {', '.join(embedders)}" if embedders else "no model of the role 'embed'"
-        yield Problem(f"{path}.embed_keys", f"must name the embedding to search by, for there are {many}", keys)
+        if embedders:
+            message = f"must name the embedding to search by; there are several: {', '.join(embedders)}"
+        else:
+            message = "there is no model with the role 'embed' to search by"
+        yield Problem(f"{path}.embed_keys", message)
     for key in keys if isinstance(keys, list) else []:
         if key not in embedders:
             yield _unknown(f"{path}.embed_keys", key, "embedding model", embedders)
@@ -118,7 +121,7 @@ def recall(raw: Raw) -> Iterator[Problem]:
     for path, step in _steps("recall", raw.get("recall")):
         if step.get("kind") == "retrieve":
             retrieves = True
-            used.add(step.get("retriever"))
+            used.add(str(step.get("retriever")))
             if isinstance(step.get("retriever"), str) and step["retriever"] not in known:
                 yield _unknown(f"{path}.retriever", step["retriever"], "retriever", known)
         elif step.get("kind") == "rerank":
@@ -180,8 +183,8 @@ def models(raw: Raw) -> Iterator[Problem]:
 
 
 def _local(path: str, wanted: str, role: catalogue.Role | None) -> Iterator[Problem]:
-    if "/" in wanted or wanted.endswith(".gguf") or Path(wanted).exists():
-        if not Path(wanted).expanduser().exists():
+    if "/" in wanted or wanted.endswith(".gguf") or _exists(wanted):
+        if not _exists(wanted):
             yield Problem(f"{path}.model", "there is no such file or folder", wanted)
         return
     try:
@@ -217,7 +220,7 @@ def _backends(conf: Raw) -> Iterator[tuple[str, str, Raw]]:
 def _milvus_indices(raw: Raw, path: str, indices: object) -> Iterator[Problem]:
     listed = indices if isinstance(indices, list) else [indices]
     embedders = _by_role(raw, "embed")
-    seen: set[object] = set()
+    seen: set[str] = set()
     for number, index in enumerate(listed):
         if not isinstance(index, Mapping):
             continue
@@ -232,9 +235,9 @@ def _milvus_indices(raw: Raw, path: str, indices: object) -> Iterator[Problem]:
             )
         if isinstance(key, str) and key not in embedders:
             yield _unknown(f"{place}.embed_key", key, "embedding model", embedders)
-        if key in seen or (key is None and len(listed) > 1):
+        if str(key) in seen or (key is None and len(listed) > 1):
             yield Problem(f"{place}.embed_key", "each index of a list names its own embedding", key)
-        seen.add(key)
+        seen.add(str(key))
 
 
 def corpus(raw: Raw) -> Iterator[Problem]:
@@ -249,22 +252,39 @@ def corpus(raw: Raw) -> Iterator[Problem]:
     paths = conf.get("path")
     for path in [paths] if isinstance(paths, str) else paths if isinstance(paths, list) else []:
         if isinstance(path, str) and not path.startswith("pkg://") and not _exists(path):
-            siblings = _siblings(Path(path).expanduser())
-            yield Problem("corpus.path", "there is no such file or folder", path, nearest(Path(path).name, siblings))
+            yield Problem("corpus.path", "there is no such file or folder", path, _near(path))
 
 
 def _exists(path: str) -> bool:
     try:
         return Path(path).expanduser().exists()
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, the home of nobody
         return False
 
 
-def _siblings(path: Path) -> list[str]:
+def _near(path: str) -> str | None:
+    """The name beside a path that is closest to its own."""
     try:
-        return [entry.name for entry in path.parent.iterdir()]
-    except (OSError, ValueError):
-        return []
+        siblings = [entry.name for entry in Path(path).expanduser().parent.iterdir()]
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return nearest(Path(path).name, siblings)
+
+
+def places(raw: Raw) -> Iterator[Problem]:
+    """The file of questions is there, and what is written has a place."""
+    questions, state = raw.get("queries_file"), raw.get("state_dir")
+    if isinstance(questions, str) and not _exists(questions):
+        yield Problem("queries_file", "there is no such file", questions, _near(questions))
+    if isinstance(state, str):
+        try:
+            folder = Path(state).expanduser().absolute()
+            blocked = next(path for path in (folder, *folder.parents) if path.exists())
+        except (OSError, ValueError, RuntimeError) as error:
+            yield Problem("state_dir", f"cannot be the name of a folder ({error})", state)
+        else:
+            if not blocked.is_dir():
+                yield Problem("state_dir", f"{blocked} is a file, so that no folder can be made there", state)
 
 
 def prompts(raw: Raw) -> Iterator[Problem]:
@@ -278,6 +298,7 @@ def prompts(raw: Raw) -> Iterator[Problem]:
 
 CHECKS: tuple[Callable[[Raw], Iterator[Problem]], ...] = (
     corpus,
+    places,
     store,
     node_groups,
     retrievers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,12 +17,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
 
-from confrag.config.overrides import normalize, quote
-from confrag.config.sources import check_files, group_names, options, user_config_dir
-from confrag.errors import UserError, nearest
+from confrag.config.overrides import leaves, normalize, quote
+from confrag.config.sources import check_files, check_option, group_names, user_config_dir
+from confrag.errors import UserError
 
-__all__ = ["CONFIG_MODULE", "Composed", "compose", "explain", "plain"]
+__all__ = ["CONFIG_MODULE", "Composed", "check_hydra", "compose", "explain", "plain"]
 
 CONFIG_MODULE = "confrag.conf"
 
@@ -64,14 +66,11 @@ def compose(overrides: Sequence[str], config_dir: str | Path | None = None) -> C
         try:
             with initialize_config_module(CONFIG_MODULE, version_base="1.3", job_name="confrag"):
                 config = hydra_compose("config", [*arguments, *search], return_hydra_config=True)
-                own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+                own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+                check_hydra(config.hydra)
                 return plain(own, config.hydra, folder)
-        except (HydraException, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError, RecursionError) as error:
             raise explain(error, folder) from None
-        except Exception as error:
-            if type(error).__module__.startswith("yaml"):
-                raise explain(error, folder) from None
-            raise
 
 
 def plain(config: DictConfig, hydra: DictConfig, config_dir: Path | None = None) -> Composed:
@@ -93,7 +92,9 @@ def plain(config: DictConfig, hydra: DictConfig, config_dir: Path | None = None)
         path = getattr(error, "full_key", None) or "configuration"
         if isinstance(error, MissingMandatoryValue):
             raise UserError(f"{path}: a value is required here; set it with {path}=VALUE") from None
-        raise UserError(f"{path}: {str(error).splitlines()[0]}") from None
+        reason = str(error).splitlines()[0]
+        missing = re.match(r"KeyError raised while resolving interpolation: \"(.*)\"", reason)
+        raise UserError(f"{path}: {missing[1] if missing else reason}") from None
     assert isinstance(data, dict)
     overrides = tuple(str(o) for o in hydra.overrides.task)
     return Composed(choices.get("conf"), {str(k): v for k, v in data.items()}, choices, overrides, config_dir)
@@ -104,21 +105,31 @@ def explain(error: Exception, config_dir: Path | None) -> UserError:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
         group = group.removeprefix("/")
-        known = options(group, config_dir)
-        if known:
-            hint = nearest(option, known)
-            return UserError(
-                f"{group}={option}: there is no such {'preset' if group == 'conf' else f'option of {group}'}; "
-                f"known: {', '.join(known)}" + (f". Did you mean '{hint}'?" if hint else "")
-            )
+        try:
+            check_option(group, option, config_dir)
+        except UserError as unknown:
+            return unknown
     broken = check_files({}, config_dir, everything=True)
     if broken:
         return UserError(broken)
+    if isinstance(error, RecursionError):
+        return UserError("the configuration does not compose: a file refers to itself, or is nested too deeply")
     first = [line for line in str(error).splitlines() if line.strip()]
     message = " ".join(line.strip() for line in first[:3]) or type(error).__name__
     if isinstance(error, ConfigCompositionException) and error.__cause__:
         message += f" ({str(error.__cause__).splitlines()[0]})"
     return UserError(f"the configuration does not compose: {message}")
+
+
+def check_hydra(hydra: DictConfig) -> None:
+    """A configuration names no Python code, not even to Hydra: only its own parts, and those of its plugins.
+
+    Raises:
+        UserError: some ``_target_`` below ``hydra`` is of another origin.
+    """
+    for path, value in leaves(OmegaConf.to_container(hydra, resolve=False), "hydra"):
+        if path.endswith("._target_") and not str(value).startswith(("hydra.", "hydra_plugins.")):
+            raise UserError(f"{path} = {value!r}: a configuration may not name Python code")
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from confrag.config.compose import Composed
+from confrag.config.overrides import leaves
 from confrag.config.sources import option_file, packaged
 
 __all__ = ["origins"]
@@ -21,15 +22,15 @@ def origins(composed: Composed, data: Mapping[str, Any]) -> list[tuple[str, str,
     """
     assigned = [o.lstrip("+").partition("=")[0] for o in composed.overrides]
     root = packaged() / "config.yaml"
-    layers = [("conf/config.yaml", dict(_leaves(_read(root))))]
+    layers = [("conf/config.yaml", dict(leaves(_read(root))))]
     entries = [entry for entry in yaml.safe_load(root.read_text("utf-8"))["defaults"] if isinstance(entry, dict)]
     declared = [str(group) for entry in entries for group in entry]
     for group in sorted(composed.choices, key=lambda g: declared.index(g) if g in declared else -1):
         file = option_file(group, composed.choices[group], composed.config_dir)
         if file:
-            layers.append((_name(file, composed.config_dir), dict(_leaves(_placed(file, group)))))
+            layers.append((_name(file, composed.config_dir), dict(leaves(_placed(file, group)))))
     result = []
-    for path, value in _leaves(data):
+    for path, value in leaves(data):
         origin = next((name for name, leaves in reversed(layers) if path in leaves), "default")
         if any(path == key or path.startswith(f"{key}.") for key in assigned):
             origin = "command line"
@@ -58,11 +59,3 @@ def _placed(path: Path, group: str) -> dict[str, Any]:
     for part in reversed([] if package == "_global_" else package.split(".")):
         data = {part: data}
     return data
-
-
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, child in value.items():
-            yield from _leaves(child, f"{path}.{key}" if path else str(key))
-    elif path:
-        yield path, value

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from confrag.errors import UserError
 
-__all__ = ["normalize", "quote", "split_queries", "unquote"]
+__all__ = ["assignments", "normalize", "quote", "split_queries", "unquote"]
 
 _ASSIGNMENT = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
 
@@ -21,18 +23,21 @@ def quote(text: str) -> str:
 
     Two layers have to be passed: Hydra's quotes, in which only backslashes before a quote count, and OmegaConf's
     interpolation, in which only backslashes before ``${`` count (a trailing run of them would meet what follows).
+    ``???`` alone, which OmegaConf takes for a missing value, comes out of a resolver.
     """
+    if text == "???":
+        return "'${oc.decode:\"???\"}'"
     safe = re.sub(r"(\\*)\$\{", lambda m: "\\" * (2 * len(m[1]) + 1) + "${", text)
     return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), safe) + "'"
 
 
 def unquote(text: str) -> str:
     """A text with the quotes taken off that Hydra's grammar would have needed; other text as it is."""
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
-        mark, inner = text[0], text[1:-1]
-        if not re.search(rf"(?<!\\)(\\\\)*{mark}", inner):
-            return re.sub(rf"\\(\\|{mark})", r"\1", inner)
-    return text
+    mark = text[:1]
+    if mark not in ("'", '"') or not re.fullmatch(rf"{mark}(?:[^\\{mark}]|\\.)*{mark}", text, re.DOTALL):
+        return text
+    # As in Hydra, a backslash means something only in front of a quote.
+    return re.sub(rf"(\\+)(?={mark})", lambda m: m[1][: len(m[1]) // 2], text[1:])[:-1]
 
 
 def split_queries(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -57,24 +62,59 @@ def split_queries(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _questions(value: str) -> list[str]:
     if re.fullmatch(r"""\s*\[\s*(['"]).*\1\s*\]\s*""", value, re.DOTALL):
+        parsed = None
         try:
             parsed = json.loads(value)
         except ValueError:
-            try:
+            with suppress(HydraException):
                 parsed = OverridesParser.create().parse_override(f"query={value}").value()
-            except HydraException:
-                parsed = None
         if isinstance(parsed, list) and all(isinstance(item, str) for item in parsed):
             return [str(item) for item in parsed]
     return [unquote(value)]
+
+
+def _literal(value: str) -> object:
+    """A dictionary or list as JSON or Python writes it; None for anything else."""
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            found = read(value.strip())
+            return found if isinstance(found, Mapping | list) else None
+    return None
+
+
+def _encoded(value: object) -> str:
+    """Plain data in Hydra's grammar, whose dictionaries have bare keys."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_encoded(child)}" for key, child in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_encoded, value)) + "]"
+    if isinstance(value, str):
+        return quote(value)
+    return "null" if value is None else str(value).lower()
+
+
+def assignments(overrides: Sequence[str]) -> Iterator[tuple[str, object]]:
+    """(path, value) of each leaf that overrides in Hydra's grammar set."""
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if not override.is_delete():
+            yield from leaves(override.value(), override.key_or_group)
+
+
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """(path, value) of each leaf of plain data; an empty dictionary is one."""
+    if isinstance(value, Mapping) and value:
+        for key, child in value.items():
+            yield from leaves(child, f"{path}.{key}" if path else str(key))
+    elif path:
+        yield path, value
 
 
 def normalize(arguments: Sequence[str], groups: Collection[str]) -> list[str]:
     """Make the overrides of a user acceptable to Hydra.
 
     ``key=value`` becomes ``++key=value``, so that a key which the YAML leaves out can be set; whether it exists is
-    for the schema to say, together with everything else that is wrong. A value that Hydra's grammar cannot read
-    (``corpus.path=文档``) is taken as text.
+    for the schema to say, together with everything else that is wrong. A value that Hydra's grammar cannot read is a
+    dictionary or list of Python's or JSON's (``store_conf={'type': 'map'}``), or else text (``corpus.path=文档``).
 
     Raises:
         UserError: an argument that is no assignment.
@@ -87,14 +127,17 @@ def normalize(arguments: Sequence[str], groups: Collection[str]) -> list[str]:
             raise UserError(f"'{argument}' is not understood: expected key=value (or group=option, or ~key)")
         if match:
             prefix, key, value = match["prefix"] or "", match["key"], match["value"]
-            chooses = key in groups and not value.startswith("{")
+            chooses = key in groups and not value.lstrip().startswith("{")
+            if chooses and value == "null":
+                raise UserError(f"'{argument}' is not understood: leave a group out with ~{key}")
             if not prefix and not chooses and not re.search(r"[@/:]", key):
                 prefix = "++"
             argument = f"{prefix}{key}={value}"
             try:
                 parser.parse_override(argument)
             except HydraException:
-                argument = f"{prefix}{key}={quote(value)}"
+                literal = _literal(value)
+                argument = f"{prefix}{key}={quote(value) if literal is None else _encoded(literal)}"
         try:
             parser.parse_override(argument)
         except HydraException as error:

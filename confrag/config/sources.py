@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-import yaml
+from confrag.config.files import examine, read
+from confrag.errors import UserError, nearest
 
-from confrag.errors import UserError
-
-__all__ = ["check_files", "describe", "group_names", "option_file", "options", "packaged", "user_config_dir"]
+__all__ = [
+    "check_files",
+    "check_option",
+    "describe",
+    "group_names",
+    "option_file",
+    "options",
+    "packaged",
+    "user_config_dir",
+]
 
 GLOBAL_HEADER = "# @package _global_"
 
@@ -69,6 +77,17 @@ def option_file(group: str, option: str, config_dir: Path | None = None) -> Path
     return None
 
 
+def check_option(group: str, option: str, config_dir: Path | None = None) -> None:
+    """Raises UserError when a group has options, and not this one."""
+    known = options(group, config_dir)
+    if known and option not in known:
+        hint = nearest(option, known)
+        raise UserError(
+            f"{group}={option}: there is no such {'preset' if group == 'conf' else f'option of {group}'}; "
+            f"known: {', '.join(known)}" + (f". Did you mean '{hint}'?" if hint else "")
+        )
+
+
 def describe(group: str, option: str, config_dir: Path | None = None) -> str:
     """The first comment line of an option's file that is not Hydra's header."""
     path = option_file(group, option, config_dir)
@@ -96,7 +115,7 @@ def check_files(choices: Mapping[str, str], config_dir: Path | None, *, everythi
     if everything:
         for path in sorted(config_dir.rglob("*.yaml")):
             try:
-                _load(path)
+                examine(path)
             except UserError as error:
                 return str(error)
         return ""
@@ -104,20 +123,10 @@ def check_files(choices: Mapping[str, str], config_dir: Path | None, *, everythi
         path = config_dir / group / f"{option}.yaml"
         if not path.is_file() or (packaged() / group / f"{option}.yaml").is_file():
             continue
-        data = _load(path)
-        if not isinstance(data, Mapping) or not data:
+        if not read(path):
             raise UserError(f"{path}: the file is empty; a configuration holds at least one key")
-        if group == "conf" and GLOBAL_HEADER not in path.read_text("utf-8"):
+        examine(path)
+        # Hydra looks no further than the first line that is no header.
+        if group == "conf" and not re.match(rf"\s*{GLOBAL_HEADER}\s", path.read_text("utf-8")):
             raise UserError(f"{path}: a preset must begin with the line '{GLOBAL_HEADER}'")
     return ""
-
-
-def _load(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text("utf-8"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 (byte {error.start}); save the file as UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise UserError(f"{path}{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from None

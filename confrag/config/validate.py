@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from confrag.config.checks import CHECKS
 from confrag.config.compose import Composed
+from confrag.config.overrides import assignments
 from confrag.errors import ConfigError, Problem, nearest
 from confrag.registry import FAMILIES, load_plugins
 from confrag.schema.base import Family
@@ -55,30 +56,46 @@ def _unique(problems: Sequence[Problem]) -> Iterator[Problem]:
 def _switch_kinds(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """Let ``models.llm.kind=extractive`` stand alone: keys that only the former kind knows go with it."""
     data = dict(data)
-    assigned = {match[1] for o in overrides if (match := re.match(r"[+]*([\w.-]+)=", o))}
-    for override in overrides:
-        match = re.fullmatch(r"[+]*((?:[\w-]+\.)+)(kind|type)=['\"]?([\w-]+)['\"]?", override)
-        if not match:
-            continue
-        path = match[1].rstrip(".").split(".")
-        kept = {key.rpartition(".")[2] for key in assigned if key.rpartition(".")[0] == ".".join(path)}
-        data = _replace(data, path, match[2], match[3], kept)
+    assigned = dict(assignments(overrides))
+    for dotted, value in assigned.items():
+        parent, _, tag = dotted.rpartition(".")
+        if parent and tag in ("kind", "type") and isinstance(value, str):
+            kept = {key.removeprefix(f"{parent}.") for key in assigned if key.startswith(f"{parent}.")}
+            data = _replace(data, parent.split("."), tag, value, kept)
     return data
 
 
 def _replace(data: dict[str, Any], path: Sequence[str], tag: str, kind: str, kept: set[str]) -> dict[str, Any]:
-    if not path:
-        families = [family for family in _FAMILIES if family.tag == tag and kind in family]
-        for family in families:
-            fields = set(family[kind].spec.model_fields)
-            others = {name for other in family for name in other.spec.model_fields} - fields
-            if set(data) <= fields | others:
-                return {key: value for key, value in data.items() if key in fields or key in kept}
-        return data
-    child = data.get(path[0])
-    if not isinstance(child, Mapping):
-        return data
-    return {**data, path[0]: _replace(dict(child), path[1:], tag, kind, kept)}
+    if path:
+        child = data.get(path[0])
+        replaced = _replace(dict(child), path[1:], tag, kind, kept) if isinstance(child, Mapping) else child
+        return {**data, path[0]: replaced} if path[0] in data else data
+    for family in (family for family in _FAMILIES if family.tag == tag and kind in family):
+        spec, others = family[kind].spec, [other.spec for other in family]
+        if set(data) <= {name for other in others for name in other.model_fields}:
+            return _prune(data, spec, others, kept)
+    return data
+
+
+def _prune(
+    data: Mapping[str, Any], spec: type[BaseModel], others: Sequence[type[BaseModel]], kept: set[str], path: str = ""
+) -> dict[str, Any]:
+    """Drop what `spec` does not know and one of the others does, unless the user has just set it."""
+    result = {}
+    for key, value in data.items():
+        fields = [other.model_fields[key] for other in others if key in other.model_fields]
+        place = f"{path}{key}"
+        if key not in spec.model_fields:
+            if not fields or any(name == place or name.startswith(f"{place}.") for name in kept):
+                result[key] = value
+            continue
+        nested = _Place(spec).below(key).model
+        if nested and isinstance(value, Mapping):
+            places = [_Place.of(field.annotation, field.metadata) for field in fields]
+            models = [model for p in places if (model := p.model or p.below("").model)]
+            value = _prune(value, nested, models, kept, f"{place}.")
+        result[key] = value
+    return result
 
 
 def _problem(data: Mapping[str, Any], details: Any) -> Problem:
@@ -89,6 +106,8 @@ def _problem(data: Mapping[str, Any], details: Any) -> Problem:
     if kind == "extra_forbidden":
         known = list(model.model_fields) if model else []
         return Problem(dotted, f"unknown key; known here: {', '.join(known)}", value, nearest(path[-1], known))
+    if kind == "string_type" and details["loc"][-1] == "[key]":
+        return Problem(dotted, "the key must be a text; quote it")
     if kind == "missing":
         return Problem(dotted, "required, and missing")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -110,8 +129,12 @@ def _problem(data: Mapping[str, Any], details: Any) -> Problem:
         return Problem(dotted, str(context.get("error", details["msg"])), ...)
     if kind in ("model_type", "model_attributes_type", "mapping_type", "dict_type"):
         return Problem(dotted, "must be a mapping (key: value)", value)
+    if kind in ("tuple_type", "list_type"):
+        return Problem(dotted, "must be a list", value)
+    if kind == "recursion_loop":
+        return Problem(".".join(map(str, path[:6])), "nested too deeply")
     message = re.sub(r"^(Input|String|Tuple|Value|Dictionary) should", "must", details["msg"])
-    return Problem(dotted, message[0].lower() + message[1:], value)
+    return Problem(dotted, message[0].lower() + message[1:].removesuffix(" after validation, not 0"), value)
 
 
 def _locate(data: object, loc: Sequence[str | int]) -> tuple[list[str | int], type[BaseModel] | None]:
@@ -120,6 +143,8 @@ def _locate(data: object, loc: Sequence[str | int]) -> tuple[list[str | int], ty
     owner: type[BaseModel] | None = Config
     place = _Place(Config)
     for key in loc:
+        if key == "[key]":
+            break
         chosen = place.choose(key)
         if chosen is not None:
             place = chosen

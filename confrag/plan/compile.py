@@ -21,7 +21,7 @@ from confrag.plan.model import (
 from confrag.schema.nodes import ROOT
 from confrag.schema.retrieval import SIMILARITIES, RetrieverSpec, StepSpec, branches
 from confrag.schema.root import Config
-from confrag.schema.store import MapStoreSpec, SplitStoreSpec, StoreSpec
+from confrag.schema.store import ChromaStoreSpec, MapStoreSpec, SplitStoreSpec, StoreSpec
 
 __all__ = ["compile_plan"]
 
@@ -121,10 +121,12 @@ def _store(spec: StoreSpec) -> StorePlan:
     """The backend that holds the vectors, with the place of the text among its arguments."""
     if isinstance(spec, SplitStoreSpec):
         vectors = spec.vector_store
-        return _backend(vectors.type, vectors.kwargs.model_dump(), spec.segment_store.kwargs.uri)
-    if isinstance(spec, MapStoreSpec) and spec.indices:
+        return _backend(vectors.type, vectors.kwargs.model_dump(exclude_none=True), spec.segment_store.kwargs.uri)
+    if isinstance(spec, MapStoreSpec | ChromaStoreSpec) and spec.indices:
+        # As in LazyLLM, the index takes the place of the store's own vectors.
         index = spec.indices.smart_embedding_index
-        return _backend(index.backend, index.kwargs.model_dump(), spec.kwargs.uri)
+        segments = spec.kwargs.uri if isinstance(spec, MapStoreSpec) else None
+        return _backend(index.backend, index.kwargs.model_dump(exclude_none=True), segments)
     arguments = spec.model_dump(exclude={"type", "indices"}, exclude_none=True).get("kwargs", {})
     return _backend(spec.type, arguments)
 

@@ -11,10 +11,11 @@ from pydantic_core import CoreSchema, core_schema
 
 from confrag.errors import UserError, nearest
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Text = Annotated[str, StringConstraints(strict=True)]
+Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 TopK = Annotated[int, Field(strict=True, ge=1, le=10_000)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from confrag.schema.base import Count, Family, Flag, Name, Spec
+from confrag.schema.base import Count, Family, Flag, Name, Number, Spec, Text
 
 MODELS = Family("model kind")
 
@@ -29,9 +29,9 @@ class LocalSpec(ModelSpec):
     """A name of ``confrag models ls``, or a folder of your own (model.onnx, tokenizer.json) or a .gguf file."""
     threads: Threads = 0
     """0: as many as the machine has cores."""
-    query_prefix: str = ""
+    query_prefix: Text = ""
     """Embedding: put before a question."""
-    passage_prefix: str = ""
+    passage_prefix: Text = ""
     """Embedding: put before a text of the corpus."""
     pooling: Literal["cls", "mean"] = "cls"
     max_length: Annotated[int, Field(strict=True, ge=8, le=32_768)] = 512
@@ -56,11 +56,11 @@ class OpenAICompatibleSpec(ModelSpec):
 
     role: Literal["chat"]
     kind: Literal["openai_compatible"]
-    base_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    base_url: Annotated[Text, Field(pattern=r"^https?://[^\s]+$")]
     """Up to and including ``/v1``."""
     model: Name
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    api_key_env: Annotated[Text, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     """Name of the environment variable that holds the key; left out: the server asks for none."""
-    timeout_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 60.0
+    timeout_s: Annotated[Number, Field(gt=0, le=3600)] = 60.0
     verify_at_start: Flag = True
     """Ask the server for its models when the engine starts, so that an absent one is noticed then."""

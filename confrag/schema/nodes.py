@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from confrag.schema.base import Family, Flag, Name, Spec
+from confrag.schema.base import Family, Flag, Name, Spec, Text
 
 TRANSFORMS = Family("transform")
 
@@ -59,7 +59,7 @@ class SplitSpec(TransformSpec):
     """A piece at each separator, empty pieces left out."""
 
     kind: Literal["split"]
-    separator: Annotated[str, Field(min_length=1, max_length=100)]
+    separator: Annotated[Text, Field(min_length=1, max_length=100)]
     """Text or, with `regex`, a regular expression."""
     regex: Flag = False
     keep_separator: Flag = False

@@ -37,7 +37,7 @@ class RetrieverSpec(Spec):
     index: Literal["default", "smart_embedding_index"] = "default"
     embed_keys: tuple[Name, ...] | None = None
     """Names of embedding models to search by; left out: the one embedding model that there is."""
-    weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 1.0
+    weight: Annotated[Number, Field(gt=0, le=1000)] = 1.0
     """Weight of the route in a merge rule that weighs."""
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from confrag.schema.base import Family, Flag, Name, Number, Spec
+from confrag.schema.base import Family, Flag, Name, Number, Spec, Text
 from confrag.schema.corpus import CorpusSpec
 from confrag.schema.models import MODELS, ModelSpec
 from confrag.schema.nodes import NodeGroupSpec
@@ -20,8 +20,8 @@ STORES = Family("store", tag="type")
 class AnswerPromptSpec(Spec):
     """The prompt of the answering model."""
 
-    system: Annotated[str, Field(min_length=1)]
-    user: Annotated[str, Field(min_length=1)]
+    system: Annotated[Text, Field(min_length=1)]
+    user: Annotated[Text, Field(min_length=1)]
     """Holds ``{context}`` (the numbered passages) and ``{question}``."""
 
 
@@ -29,9 +29,9 @@ class PromptsSpec(Spec):
     """The texts that the engine speaks with."""
 
     answer: AnswerPromptSpec
-    no_source: Annotated[str, Field(min_length=1)]
+    no_source: Annotated[Text, Field(min_length=1)]
     """The answer when nothing was found."""
-    quoted: Annotated[str, Field(min_length=1)]
+    quoted: Annotated[Text, Field(min_length=1)]
     """What introduces the quotations of an extractive answer."""
 
 
@@ -55,7 +55,7 @@ def _listed(value: object) -> object:
 class Options(Spec):
     """What one call asks for; no part of the pipeline."""
 
-    query: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = None
+    query: Annotated[tuple[Text, ...], BeforeValidator(_listed)] | None = None
     queries_file: Name | None = None
     output: Literal["text", "json"] = "text"
     format: Literal["text", "mermaid", "json"] = "text"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from confrag.schema.base import Name, Spec
+from confrag.schema.base import Count, Name, Number, Spec
 
 
 class MapKwargs(Spec):
@@ -17,6 +17,25 @@ class MapKwargs(Spec):
     """SQLite file for the text of the nodes; without it they are held in memory."""
 
 
+class ChromaHNSW(Spec):
+    """Chroma's HNSW index; what is left out takes values that find (nearly) everything."""
+
+    space: Literal["cosine", "ip", "l2"] | None = None
+    ef_construction: Count | None = None
+    max_neighbors: Count | None = None
+    ef_search: Count | None = None
+    num_threads: Count | None = None
+    batch_size: Count | None = None
+    sync_threshold: Count | None = None
+    resize_factor: Annotated[Number, Field(gt=1, le=100)] | None = None
+
+
+class ChromaIndexKwargs(Spec):
+    """Chroma's collection configuration: ``{hnsw: {space: cosine, ef_construction: 200}}``."""
+
+    hnsw: ChromaHNSW = Field(default_factory=lambda: ChromaHNSW())
+
+
 class ChromaKwargs(Spec):
     """Arguments of LazyLLM's Chroma store."""
 
@@ -24,8 +43,7 @@ class ChromaKwargs(Spec):
     """Folder of the database; without it, a folder under `state_dir`."""
     uri: Name | None = None
     """The same as a URI; Chroma servers (``http://``) are not supported yet."""
-    index_kwargs: Mapping[str, Any] | None = None
-    """Chroma's collection configuration: ``{hnsw: {space: cosine, ef_construction: 200}}``."""
+    index_kwargs: ChromaIndexKwargs | None = None
     client_kwargs: Mapping[str, Any] = Field(default_factory=dict)
 
 
@@ -45,7 +63,7 @@ class IndexKwargs(Spec):
 
 
 def _many(value: object) -> object:
-    return [value] if isinstance(value, Mapping) else value
+    return [value] if isinstance(value, Mapping) else () if value is None else value
 
 
 class MilvusKwargs(Spec):

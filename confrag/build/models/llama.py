@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -73,12 +76,30 @@ def load_engine() -> ModuleType:
 
     Raises:
         MissingDependencyError: it is not installed.
+        UserError: it cannot be loaded.
     """
     try:
-        import xllamacpp
+        with _passive_openmp():
+            import xllamacpp
     except ModuleNotFoundError as error:
         raise MissingDependencyError("xllamacpp", "pip install 'confrag[local-llm]'", "a local chat model") from error
+    except ImportError as error:
+        hint = " (on Debian and Ubuntu: apt install libgomp1)" if "libgomp" in str(error) else ""
+        raise UserError(f"a local chat model needs xllamacpp, which cannot be loaded: {error}{hint}") from error
     return cast(ModuleType, xllamacpp)
+
+
+@contextmanager
+def _passive_openmp() -> Iterator[None]:
+    # OpenMP's threads otherwise spin while they wait for one another; where the cores are not all ours, that makes an
+    # answer ten times slower. The library reads the variable when it is loaded; child processes must not inherit it.
+    before = os.environ.get("OMP_WAIT_POLICY")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_WAIT_POLICY"]
 
 
 def _check(path: Path) -> None:

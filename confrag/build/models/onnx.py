@@ -166,7 +166,7 @@ class _Graph:
             output: NDArray[np.float32] = session.run(None, feed)[0][0]
         except Exception as error:  # see __init__
             raise UserError(
-                f"{self.path} failed on a text of {len(encoding.ids)} tokens: {error}. "
+                f"{self.path} failed on a text of {len(encoding.ids)} tokens: {str(error).strip()} "
                 "If the model takes fewer tokens, lower max_length."
             ) from error
         return output

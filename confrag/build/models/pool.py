@@ -48,6 +48,8 @@ class TextPool:
         A text that occurs more than once is computed once. An interrupt, or an error of `compute`, ends the work after
         the texts that are just being computed.
         """
+        if self._closed.is_set():
+            raise RuntimeError("the model is closed")
         places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
         distinct = list(places)
         rows = np.empty((len(distinct), width), np.float32)

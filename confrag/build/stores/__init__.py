@@ -1,7 +1,6 @@
 """Stores that fail loudly: LazyLLM's map, Chroma and Milvus stores, in which a failure is never an empty result."""
 
-from confrag.build.private import offline_tokenizer, quiet
+from confrag.build.private import import_lazyllm
 
-# LazyLLM is imported by every module here, and reads these once.
-quiet()
-offline_tokenizer()
+# Every module here subclasses LazyLLM's.
+import_lazyllm()

@@ -22,7 +22,7 @@ from confrag.errors import StoreError, UserError
 
 _BATCH = 1000
 # Chroma's own (M 16, ef 100) lose documents of a corpus with near duplicates; these cost little more.
-_HNSW = {"space": "cosine", "ef_construction": 400, "max_neighbors": 48, "ef_search": 400}
+_HNSW = {"space": "cosine", "ef_construction": 200, "max_neighbors": 32, "ef_search": 200}
 
 
 def store_conf(

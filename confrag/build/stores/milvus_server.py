@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from confrag.build.private import root_logger_kept
 from confrag.build.stores.failures import failing
 from confrag.errors import StoreError
 
-# pymilvus calls logging.basicConfig when it is imported: the application's root logger stays as it was.
-_root, _level = list(logging.root.handlers), logging.root.level
-import faiss  # noqa: E402
-from milvus_lite import DataDirLockedError  # noqa: E402
-from milvus_lite.adapter.grpc.server import start_server_in_thread  # noqa: E402
-from pymilvus import DataType as FieldType  # noqa: E402
-from pymilvus import MilvusClient  # noqa: E402
-
-logging.root.handlers[:] = _root
-logging.root.setLevel(_level)
+with root_logger_kept():
+    import faiss
+    import grpc
+    from milvus_lite import DataDirLockedError, MilvusLite
+    from milvus_lite.adapter.grpc.servicer import MilvusServicer
+    from pymilvus import DataType as FieldType
+    from pymilvus import MilvusClient
+    from pymilvus.grpc_gen import milvus_pb2_grpc
 
 __all__ = ["FieldType", "LocalServer", "MilvusClient"]
+
+_MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 
 _running: dict[Path, LocalServer] = {}
 _guard = threading.Lock()
@@ -41,7 +43,13 @@ class LocalServer:
         _hush()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._server, self._database, port = start_server_in_thread(str(path))
+        self._database = MilvusLite(str(path))
+        self._workers = ThreadPoolExecutor(max_workers=10, thread_name_prefix="milvus-lite")
+        limits = ["grpc.max_receive_message_length", "grpc.max_send_message_length"]
+        self._server = grpc.server(self._workers, options=[(name, _MAX_MESSAGE_BYTES) for name in limits])
+        milvus_pb2_grpc.add_MilvusServiceServicer_to_server(MilvusServicer(self._database), self._server)
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
         self._users = 0
         self.uri = f"http://127.0.0.1:{port}"
 
@@ -73,9 +81,8 @@ class LocalServer:
                 return
             del _running[self._path]
             self._server.stop(grace=5).wait()
+            self._workers.shutdown()
             self._database.close()
-            # Its worker threads end when nothing refers to the server any more.
-            self._server = self._database = None
 
     def wait_for_index(self, collection_name: str) -> None:
         """Wait until the flushed rows of a collection are compacted and indexed, which happens in the background.

@@ -1,0 +1,46 @@
+# make run    the default preset on the sample corpus, with a question (creates .venv, installs, fetches models)
+# make test   everything the tests need, then the tests
+# make lint   ruff, mypy --strict, import directions
+# make bench  the figures of docs/benchmarks.md that need no data set (see there for the others)
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+QUERY ?= How long does the crossing from Northwick to Sorrel Bay take?
+# The first interpreter that confrag supports; a version manager's shim may exist and still not run.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)
+
+.PHONY: run test lint format clean
+
+run: $(VENV)/.run
+	$(BIN)/confrag run query="$(QUERY)"
+
+test: $(VENV)/.test
+	$(BIN)/confrag models pull bge-small-en ms-marco-minilm e5-small-multilingual smollm2-135m
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .confrag
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "confrag needs Python 3.10, 3.11 or 3.12; name one with: make PYTHON=/path/to/python"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=24.1"
+
+$(VENV)/.run: pyproject.toml $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e ".[local-llm]"
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e ".[local-llm,test]"
+	@touch $@
