@@ -276,6 +276,12 @@ def place(
     return node
 
 
+def set_pieces(splitter: Any, pieces: Callable[[str], tuple[list[str], bool]]) -> Any:
+    """Let a text splitter of LazyLLM's cut texts by `pieces`: text -> (pieces, whether they are whole sentences)."""
+    splitter._get_splits_by_fns = pieces
+    return splitter
+
+
 def stream_to(sink: Callable[[str], None]) -> dict[str, Any]:
     """The `stream_output` argument of a chat module that hands each piece of the answer to `sink`."""
 

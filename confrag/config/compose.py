@@ -66,7 +66,8 @@ def compose(overrides: Sequence[str], config_dir: str | Path | None = None) -> C
         try:
             with initialize_config_module(CONFIG_MODULE, version_base="1.3", job_name="confrag"):
                 config = hydra_compose("config", [*arguments, *search], return_hydra_config=True)
-                own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+                keys: list[Any] = [key for key in config if key != "hydra"]
+                own = OmegaConf.masked_copy(config, keys)
                 check_hydra(config.hydra)
                 return plain(own, config.hydra, folder)
         except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError, RecursionError) as error:
@@ -135,14 +136,14 @@ def check_hydra(hydra: DictConfig) -> None:
 @contextmanager
 def _own_hydra() -> Iterator[None]:
     """Leave a Hydra application that embeds confrag its own Hydra."""
-    instance = GlobalHydra.instance()
-    saved = instance.hydra
-    instance.clear()
+    saved = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
     full = os.environ.get("HYDRA_FULL_ERROR")
     try:
         yield
     finally:
-        instance.clear()
-        instance.hydra = saved
+        # Not the instance from above: Hydra puts a copy of it in its place.
+        GlobalHydra.instance().clear()
+        GlobalHydra.instance().hydra = saved
         if full is not None:
             os.environ["HYDRA_FULL_ERROR"] = full

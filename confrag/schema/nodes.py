@@ -38,19 +38,19 @@ class _Sized(TransformSpec):
 
 
 class SentenceSplitterSpec(_Sized):
-    """Whole sentences up to a size: LazyLLM's SentenceSplitter."""
+    """Whole sentences up to a size, as LazyLLM's SentenceSplitter packs them."""
 
     kind: Literal["sentence_splitter"]
 
 
 class RecursiveSpec(_Sized):
-    """Paragraphs, then lines, then words, up to a size: LazyLLM's RecursiveSplitter."""
+    """Whole paragraphs up to a size, then lines, then words."""
 
     kind: Literal["recursive"]
 
 
 class MarkdownSpec(_Sized):
-    """Along the headings of Markdown, up to a size: LazyLLM's MarkdownSplitter."""
+    """The sections below the headings of Markdown, each cut up to a size."""
 
     kind: Literal["markdown"]
 

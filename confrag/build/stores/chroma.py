@@ -21,8 +21,9 @@ from confrag.build.stores.vectors import check_in_step, document_batches, embedd
 from confrag.errors import StoreError, UserError
 
 _BATCH = 1000
-# Chroma's own (M 16, ef 100) lose documents of a corpus with near duplicates; these cost little more.
-_HNSW = {"space": "cosine", "ef_construction": 200, "max_neighbors": 32, "ef_search": 200}
+# Chroma's own (16, 100, 100) lose documents: recall@10 is 0.77 on 10,000 random vectors, 0.99 with these. It writes
+# its index to disk every `sync_threshold` rows, 1000 by itself, and a deletion before that takes seconds.
+_HNSW = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_search": 200, "sync_threshold": 100}
 
 
 def store_conf(

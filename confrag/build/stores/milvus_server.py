@@ -14,7 +14,7 @@ from confrag.errors import StoreError
 
 with root_logger_kept():
     import faiss
-    import grpc
+    import grpc  # type: ignore[import-untyped]
     from milvus_lite import DataDirLockedError, MilvusLite
     from milvus_lite.adapter.grpc.servicer import MilvusServicer
     from pymilvus import DataType as FieldType
