@@ -5,7 +5,7 @@
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-QUERY ?= How long does the crossing from Northwick to Sorrel Bay take?
+QUERY ?= Who founded the ferry line?
 # The first interpreter that confrag supports; a version manager's shim may exist and still not run.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)

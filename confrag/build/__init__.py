@@ -17,5 +17,7 @@ def prepare(*, verbose: bool = False) -> None:
 
     if verbose:
         os.environ.setdefault("LAZYLLM_LOG_LEVEL", "INFO")
+    # Whoever imports it first decides; Chroma does, too.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     quiet()
     offline_tokenizer()

@@ -6,6 +6,7 @@ LazyLLM has no public door. Every function takes the `Document`; nothing else in
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import logging
 import os
@@ -77,7 +78,6 @@ def offline_tokenizer() -> None:
     before that import. LazyLLM itself is not imported.
     """
     import tiktoken
-    from tiktoken.load import load_tiktoken_bpe
     from tiktoken.registry import ENCODINGS
     from tiktoken_ext.openai_public import ENDOFTEXT, r50k_pat_str  # type: ignore[import-untyped]
 
@@ -87,10 +87,12 @@ def offline_tokenizer() -> None:
     if package is None or package.origin is None:
         raise ImportError("the package 'lazyllm' is not installed")
     vocabulary = Path(package.origin).parent / "tokenizers" / "r50k_base.tiktoken"
+    # Not tiktoken's own loader: it keeps a copy of the file in a cache folder, and reads that the next time.
+    lines = [line.split() for line in vocabulary.read_bytes().splitlines() if line]
     ENCODINGS["gpt2"] = tiktoken.Encoding(
         "gpt2",
         pat_str=r50k_pat_str,
-        mergeable_ranks=load_tiktoken_bpe(str(vocabulary)),
+        mergeable_ranks={base64.b64decode(token): int(rank) for token, rank in lines},
         special_tokens={ENDOFTEXT: 50256},
         explicit_n_vocab=50257,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ def init(argv: Sequence[str]) -> int:
         raise UserError(f"{target}: cannot be written: {error.strerror or error}") from None
     sys.stdout.write(
         f"{target} is ready. Try:\n\n"
-        f"  cd {target}\n"
+        f"  cd {shlex.quote(str(target))}\n"
         '  confrag run --config-dir . conf=handbook query="When does the workshop open?"\n'
     )
     return 0

@@ -65,7 +65,7 @@ def _ls(as_json: bool) -> int:
 
 
 def _pull(names: Sequence[str], options: Sequence[str]) -> int:
-    from confrag.build.models.fetch import ensure
+    from confrag.build.models.fetch import fetch, folder, is_present, verify
     from confrag.cli.progress import shown
     from confrag.registry.catalogue import find
 
@@ -76,6 +76,8 @@ def _pull(names: Sequence[str], options: Sequence[str]) -> int:
         raise UserError(f"'{unknown[0]}' is not an option of 'models pull'; known: progress=true|false")
     with shown(wanted[options[0]] if options else None) as progress:
         for model in known:
-            folder = ensure(model.name, progress)
-            sys.stdout.write(f"{model.name}: {folder}\n")
+            damage = verify(model) if is_present(model) else ("not here",)
+            if damage:
+                fetch(model, progress, again=True)
+            sys.stdout.write(f"{model.name}: {folder(model)}{' (fetched)' if damage else ''}\n")
     return 0

@@ -55,6 +55,7 @@ def node_groups(raw: Raw) -> Iterator[Problem]:
 
 
 def _cycles(groups: Mapping[str, Raw]) -> Iterator[Problem]:
+    groups = {name: group for name, group in groups.items() if name != ROOT}
     reported: set[str] = set()
     for start in groups:
         trail = [start]
@@ -62,7 +63,8 @@ def _cycles(groups: Mapping[str, Raw]) -> Iterator[Problem]:
             trail.append(parent)
         if parent == start and start not in reported:
             reported.update(trail)
-            yield Problem(f"node_groups.{start}.parent", f"a cycle: {' -> '.join([*trail, start])}", parent)
+            cycle = " -> ".join([*trail, start])
+            yield Problem(f"node_groups.{start}.parent", f"a cycle: {cycle}", groups[start]["parent"])
 
 
 def retrievers(raw: Raw) -> Iterator[Problem]:
@@ -91,7 +93,8 @@ def _embed_keys(path: str, keys: object, embedders: list[str], group: Raw) -> It
         else:
             message = "there is no model with the role 'embed' to search by"
         yield Problem(f"{path}.embed_keys", message)
-    for key in keys if isinstance(keys, list) else []:
+    implied = embedders if keys is None and len(embedders) == 1 else []
+    for key in keys if isinstance(keys, list) else implied:
         if key not in embedders:
             yield _unknown(f"{path}.embed_keys", key, "embedding model", embedders)
         elif isinstance(group.get("embed"), list) and key not in group["embed"]:
@@ -190,7 +193,7 @@ def _local(path: str, wanted: str, role: catalogue.Role | None) -> Iterator[Prob
     try:
         catalogue.find(wanted, role)
     except UserError as error:
-        yield Problem(f"{path}.model", str(error), wanted)
+        yield Problem(f"{path}.model", " ".join(str(error).split()), wanted)
 
 
 def store(raw: Raw) -> Iterator[Problem]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -138,12 +137,9 @@ def _own_hydra() -> Iterator[None]:
     """Leave a Hydra application that embeds confrag its own Hydra."""
     saved = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
-    full = os.environ.get("HYDRA_FULL_ERROR")
     try:
         yield
     finally:
         # Not the instance from above: Hydra puts a copy of it in its place.
         GlobalHydra.instance().clear()
         GlobalHydra.instance().hydra = saved
-        if full is not None:
-            os.environ["HYDRA_FULL_ERROR"] = full

@@ -131,7 +131,7 @@ def _problem(data: Mapping[str, Any], details: Any) -> Problem:
         return Problem(dotted, "must be a mapping (key: value)", value)
     if kind in ("tuple_type", "list_type"):
         return Problem(dotted, "must be a list", value)
-    if kind == "recursion_loop":
+    if kind == "recursion_depth_exceeded":
         return Problem(".".join(map(str, path[:6])), "nested too deeply")
     message = re.sub(r"^(Input|String|Tuple|Value|Dictionary) should", "must", details["msg"])
     return Problem(dotted, message[0].lower() + message[1:].removesuffix(" after validation, not 0"), value)
@@ -151,9 +151,11 @@ def _locate(data: object, loc: Sequence[str | int]) -> tuple[list[str | int], ty
             continue
         owner = place.model
         place = place.below(str(key))
+        if isinstance(key, int) and not isinstance(data, list) and not (isinstance(data, Mapping) and key in data):
+            continue  # one value that stands for a list of it
         if isinstance(data, Mapping):
             data = data.get(key)
-        elif isinstance(data, Sequence) and not isinstance(data, str) and isinstance(key, int):
+        elif isinstance(data, list) and isinstance(key, int):
             data = data[key] if key < len(data) else None
         path.append(key)
     return path, owner

@@ -1,7 +1,7 @@
 """A help desk on top of confrag: drafts replies to tickets, answers at the counter.
 
-    python helpdesk.py tickets.jsonl     a draft for each ticket, as JSON lines
-    python helpdesk.py                   questions from standard input, answered while they are read
+python helpdesk.py tickets.jsonl     a draft for each ticket, as JSON lines
+python helpdesk.py                   questions from standard input, answered while they are read
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import confrag
 import faq
+
+import confrag
 
 HERE = Path(__file__).parent
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -317,11 +318,16 @@ def test_everything_is_there_after_reopening(setup: Setup, tmp_path: Path) -> No
 @pytest.mark.parametrize("setup", ON_DISK, ids=str)
 def test_a_place_can_be_deleted_and_filled_again(setup: Setup, tmp_path: Path) -> None:
     place = tmp_path / "place"
+    threads = set(threading.enumerate())
     for _ in range(2):
         document = filled(setup, place)
         assert retriever(document)(TEXTS[3])[0].uid == "s3"
         private.close(document)
-        assert not [t for t in threading.enumerate() if t.name.startswith("milvus-lite")]
+        assert [t.name for t in set(threading.enumerate()) - threads if t.name.startswith("milvus-lite")] == []
+        # Chroma's connections are closed by a thread of its own, a moment later.
+        deadline = time.monotonic() + 10
+        while open_files(place) and time.monotonic() < deadline:
+            time.sleep(0.02)
         assert open_files(place) == []
         shutil.rmtree(place)
 
@@ -445,15 +451,14 @@ def test_a_node_without_its_vector_is_refused(setup: Setup, tmp_path: Path) -> N
     nodes = [node for node in make_nodes(range(3)) if node.group == "sentence"]
     nodes[1].embedding = {}
     text = failure(lambda: private.write_nodes(document, nodes))
-    assert "node s1 has no embedding 'dense', unlike others of its group" in text
+    assert "node s1 has no embedding 'dense', other nodes of its group have" in text
     private.close(document)
 
 
 @pytest.mark.parametrize("setup", EACH_KIND, ids=str)
 def test_a_vector_of_another_dimension_is_refused(setup: Setup, tmp_path: Path) -> None:
     document = filled(setup, tmp_path)
-    impl = document.get_embed()
-    impl["dense"].func = lambda text: [1.0, 2.0]
+    private.embeds(document)["dense"].func = lambda text: [1.0, 2.0]
     text = failure(lambda: retriever(document)(QUERIES[0]))
     assert "dimension" in text
     private.close(document)
@@ -518,6 +523,24 @@ def test_milvus_index_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
     assert index_for(listed, "c", True).index_type == "SPARSE_INVERTED_INDEX"
     assert index_for(listed, "b", False).searching(500)["params"]["ef"] == 500
     assert index_for({"index_type": "IVF_FLAT", "params": {"nlist": 1024}}, "a", False).building(390)["nlist"] == 10
+
+
+@pytest.mark.parametrize("kind", ["FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW"])
+def test_finish_builds_the_index_of_milvus(kind: str, tmp_path: Path) -> None:
+    def unindexed() -> list[str]:
+        indexed = {file.name.split(".")[0] for file in tmp_path.rglob(f"*.{kind.lower()}.idx")}
+        return [file.name for file in tmp_path.rglob("data_*.parquet") if file.stem not in indexed]
+
+    document = open_document(Setup(kind, "COSINE", _milvus(kind, "COSINE")), tmp_path)
+    for numbers in (range(400), range(400, 420), range(380, SENTENCES)):
+        private.write_nodes(document, make_nodes(numbers))
+        assert retriever(document)(TEXTS[numbers[-1]])[0].uid == f"s{numbers[-1]}"
+        private.finish(document)
+        assert [*tmp_path.rglob("data_*.parquet")]
+        assert unindexed() == []
+        assert retriever(document)(TEXTS[numbers[-1]])[0].uid == f"s{numbers[-1]}"
+    assert private.count_vectors(document, "sentence") == SENTENCES
+    private.close(document)
 
 
 def test_sparse_vectors_in_milvus(tmp_path: Path) -> None:

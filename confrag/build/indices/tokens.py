@@ -32,8 +32,8 @@ def english(texts: Sequence[str]) -> list[list[str]]:
 def chinese(texts: Sequence[str]) -> list[list[str]]:
     """Words by jieba, long ones also by their parts, without LazyLLM's stop words; words of other scripts lower-cased.
 
-    Unlike LazyLLM's bm25_chinese this keeps words of one character: on the CMRC 2018 passages nDCG@10 is 0.983
-    instead of 0.970.
+    Unlike LazyLLM's bm25_chinese this keeps words of one character: on the CMRC 2018 passages nDCG@10 is 0.98
+    instead of 0.97.
     """
     words = _segmenter()
     return [[word for word in words(text.lower()) if _WORD.search(word) and word not in _STOP_WORDS] for text in texts]

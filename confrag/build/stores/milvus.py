@@ -82,6 +82,7 @@ class StrictMilvusStore(MilvusStore):  # type: ignore[misc]
         self._server: LocalServer | None = None
         self._milvus: Any = None
         self._indices: dict[str, dict[str, MilvusIndex]] = {}
+        self._dims: dict[tuple[str, str], int] = {}
         self._in_step: set[str] = set()
         self._written: set[str] = set()
         self._guard = threading.RLock()
@@ -168,6 +169,12 @@ class StrictMilvusStore(MilvusStore):  # type: ignore[misc]
         limit = topk or max(1, self.count_vectors(collection_name))
         sparse = isinstance(query_embedding, Mapping)
         vector = query_embedding if sparse else np.asarray(query_embedding, np.float32)
+        dim = self._dims.get((collection_name, str(embed_key)))
+        if not sparse and len(vector) != dim:
+            raise StoreError(
+                f"{self.place}: the vectors '{embed_key}' of '{collection_name}' have {dim} dimensions, that of the "
+                f"query {len(vector)}: they come from different models; ingest again"
+            )
         score = similarity_from_distance if index.metric_type == "L2" else float
         hits = []
         for documents in document_batches(self._segments_uri, collection_name, filters):
@@ -256,6 +263,7 @@ class StrictMilvusStore(MilvusStore):  # type: ignore[misc]
                 key: index_for(self._wanted, key, sparse=field["type"] == FieldType.SPARSE_FLOAT_VECTOR)
                 for key, field in vectors.items()
             }
+            self._dims |= {(name, key): int(field["params"].get("dim", 0)) for key, field in vectors.items()}
             built = set(self._client.list_indexes(name))
             for key, index in indices.items():
                 if EMBED_PREFIX + key in built:
@@ -287,6 +295,7 @@ class StrictMilvusStore(MilvusStore):  # type: ignore[misc]
                     schema.add_field(EMBED_PREFIX + key, FieldType.SPARSE_FLOAT_VECTOR)
                 else:
                     schema.add_field(EMBED_PREFIX + key, FieldType.FLOAT_VECTOR, dim=len(vector))
+                    self._dims[name, key] = len(vector)
             self._client.create_collection(name, schema=schema)
             self._client.load_collection(name)
         self._indices[name] = indices

@@ -125,7 +125,8 @@ class SegmentStore(MapStore):  # type: ignore[misc]
 
     def search(self, *args: Any, **kwargs: Any) -> list[Segment]:
         """Not served here: text is searched by `LexicalIndex`."""
-        raise StoreError(f"{self.place}: text is searched by an index: name it in Retriever(index=...)")
+        with self.transaction("searching"):
+            raise StoreError(f"{self.place}: text is searched by an index: name it in Retriever(index=...)")
 
     def count(self, collection: str, criteria: Mapping[str, Any] | None = None) -> int:
         """Number of segments."""

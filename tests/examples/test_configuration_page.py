@@ -1,0 +1,83 @@
+"""docs/configuration.md documents the keys of the schema: all of them, and no others."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import pytest
+from pydantic import BaseModel
+
+from confrag.registry import FAMILIES
+from confrag.schema.base import Family
+from confrag.schema.root import Config, Options
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+SECTIONS = {
+    title: set(re.findall(r"^\| `([^`]+)` \|", body, re.MULTILINE))
+    for title, body in re.findall(r"^###? (.+?)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+}
+KEYS = [key for key in Config.model_fields if key not in Options.model_fields]
+
+
+def declared(path: str, annotation: Any) -> Iterator[str]:
+    """The path of a key and of all keys below it that do not depend on a kind."""
+    yield path
+    yield from _below(path, annotation)
+
+
+def _below(path: str, annotation: Any) -> Iterator[str]:
+    inner = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        chosen = any(isinstance(extra, Family) or getattr(extra, "discriminator", None) for extra in inner[1:])
+        yield from () if chosen else _below(path, inner[0])
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for key, hint in _hints(annotation).items():
+            yield from declared(f"{path}.{key}", hint)
+    elif get_origin(annotation) is tuple:
+        yield from _below(f"{path}.N", inner[0])
+    elif inner and isinstance(get_origin(annotation), type) and issubclass(get_origin(annotation), Mapping):
+        yield from _below(f"{path}.NAME", inner[1])
+    else:
+        for part in inner:
+            yield from _below(path, part)
+
+
+def _hints(spec: type[BaseModel]) -> dict[str, Any]:
+    hints = get_type_hints(spec, include_extras=True)
+    return {key: hints[key] for key in spec.model_fields}
+
+
+def test_the_page_is_the_generated_one(tmp_path: Path) -> None:
+    copy = tmp_path / "generate.py"
+    copy.write_text((ROOT / "docs" / "generate.py").read_text("utf-8"), "utf-8")
+    subprocess.run([sys.executable, copy], check=True, timeout=120)
+    generated = (tmp_path / "configuration.md").read_text("utf-8")
+    assert generated == PAGE, "out of date; run: python docs/generate.py"
+
+
+def test_top_level_keys() -> None:
+    assert [title for title in SECTIONS if re.fullmatch(r"\w+", title)] == KEYS
+    assert SECTIONS["What one call asks for"] == set(Options.model_fields)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_keys_below_a_top_level_key(key: str) -> None:
+    paths = set(declared(key, _hints(Config)[key]))
+    assert SECTIONS[key] == (paths - {key} or paths)
+
+
+@pytest.mark.parametrize(("family", "kind"), [(name, kind.name) for name in FAMILIES for kind in FAMILIES[name]])
+def test_keys_of_a_kind(family: str, kind: str) -> None:
+    table = FAMILIES[family]
+    hints = _hints(table[kind].spec)
+    expected = {path for key, hint in hints.items() if key != table.tag for path in declared(key, hint)}
+    prefix = {"stores": "store_conf,", "transforms": "node_groups.", "steps": "recall,", "merges": "recall…"}
+    ending = "with `segment_store` and `vector_store`" if expected >= {"segment_store"} else f"`{table.tag}: {kind}`"
+    (title,) = (t for t in SECTIONS if t.startswith(prefix.get(family, "models.")) and t.endswith(ending))
+    assert SECTIONS[title] == expected
