@@ -73,6 +73,17 @@ class ConfigError(UserError):
         super().__init__("\n".join([f"{where}: {count}", *(f"  {p}" for p in self.problems)]))
 
 
+def confrag_error(error: BaseException | None) -> ConfragError | None:
+    """The error of confrag behind an exception of a library that wraps what was raised inside it, or None."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, ConfragError):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def nearest(word: object, candidates: Iterable[str]) -> str | None:
     """The candidate closest in spelling to `word`, or None when none is close."""
     names = list(candidates)

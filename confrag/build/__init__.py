@@ -13,11 +13,10 @@ def prepare(*, verbose: bool = False) -> None:
     Args:
         verbose: let LazyLLM say what it does, on standard error.
     """
-    from confrag.build.private import offline_tokenizer, quiet
+    from confrag.build.private import import_lazyllm
 
     if verbose:
         os.environ.setdefault("LAZYLLM_LOG_LEVEL", "INFO")
     # Whoever imports it first decides; Chroma does, too.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    quiet()
-    offline_tokenizer()
+    import_lazyllm()

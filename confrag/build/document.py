@@ -53,12 +53,7 @@ class QueryEmbedding:
 
 def build_store_conf(plan: Plan, directory: Path) -> dict[str, Any]:
     """LazyLLM's `store_conf`; what the user did not place lies in `directory`."""
-    kind, arguments = plan.store.kind, plan.store.params.thaw()
-    if kind in ("milvus",):
-        arguments.setdefault("uri", str(directory / "milvus.db"))
-    if kind == "chroma":
-        arguments.setdefault("dir", str(directory / "chroma"))
-    conf: dict[str, Any] = builder("stores", kind)(**arguments)
+    conf: dict[str, Any] = builder("stores", plan.store.kind)(directory, **plan.store.params.thaw())
     return conf
 
 
@@ -72,8 +67,8 @@ def build_document(
     store_conf: dict[str, Any],
     embedders: Mapping[str, Embedder],
     transforms: Mapping[str, NodeTransform],
-) -> Document:
-    """The document with its node groups and indices; nothing is read yet."""
+) -> tuple[Document, LexicalIndex]:
+    """The document with its node groups and indices, and the index over words; nothing is read yet."""
     document = Document(
         embed={name: QueryEmbedding(embedder) for name, embedder in embedders.items()}, store_conf=store_conf
     )
@@ -82,7 +77,8 @@ def build_document(
         document.create_node_group(group.name, transform=transforms[group.name], **parent)
         activate(document, group.name)
     nodes = StoredNodes(document)
-    register_index(document, "lexical", LexicalIndex(nodes))
+    lexical = LexicalIndex(nodes)
+    register_index(document, INDICES["text"], lexical)
     if plan.store.kind == "map":
-        register_index(document, "default", ExactIndex(nodes, embeds(document)))
-    return document
+        register_index(document, INDICES["embedding"], ExactIndex(nodes, embeds(document)))
+    return document, lexical

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from confrag.errors import ConfragError
+from confrag.errors import confrag_error
 
 __all__ = ["Span", "Trace", "current", "limit", "span", "tracing"]
 
@@ -91,19 +91,11 @@ def span(stage: str, name: str) -> Iterator[None]:
         yield
     except Exception as error:
         if trace:
-            trace.fail(_ours(error))
+            trace.fail(confrag_error(error) or error)
         raise
     finally:
         if trace:
             trace.add(Span(stage, name, start, time.perf_counter()))
-
-
-def _ours(error: Exception) -> Exception:
-    """The error that a store or model of ours raised, where LazyLLM has put another one around it."""
-    inner: BaseException | None = error
-    while inner is not None and not isinstance(inner, ConfragError):
-        inner = inner.__cause__ or inner.__context__
-    return inner or error
 
 
 def limit(declared: int | None) -> int | None:

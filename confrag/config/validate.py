@@ -29,12 +29,11 @@ def validate(composed: Composed) -> Config:
     Raises:
         ConfigError: with every problem of the schema and of the references between its parts.
     """
-    load_plugins()
     data = _switch_kinds(composed.data, composed.overrides)
     problems: list[Problem] = []
     config = None
     try:
-        config = Config.model_validate(data)
+        config = _parse(data)
     except ValidationError as error:
         problems += [_problem(data, details) for details in error.errors(include_url=False)]
     for check in CHECKS:
@@ -42,6 +41,16 @@ def validate(composed: Composed) -> Config:
     if problems or config is None:
         raise ConfigError(list(_unique(problems)), composed.name)
     return config
+
+
+def _parse(data: Mapping[str, Any]) -> Config:
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        # A kind that is not known may come with a plugin.
+        if any(details["type"] == "union_tag_invalid" for details in error.errors()) and load_plugins():
+            return Config.model_validate(data)
+        raise
 
 
 def _unique(problems: Sequence[Problem]) -> Iterator[Problem]:

@@ -136,6 +136,10 @@ def _backend(kind: str, arguments: Mapping[str, object], segments: str | None = 
     return StorePlan(kind, Params({**given, **({"segments": segments} if segments else {})}))
 
 
+_OF_THE_QUERY = ("context", "query_prefix", "threads")
+"""Parameters of an embedding model that leave the vectors of the corpus as they are."""
+
+
 def _collection(
     store: StorePlan, corpus: CorpusPlan, groups: Iterable[GroupPlan], embedders: Iterable[ModelPlan]
 ) -> str:
@@ -144,7 +148,7 @@ def _collection(
         "store": [store.kind, store.params],
         "corpus": [[_absolute(path) for path in corpus.paths], corpus.readers],
         "groups": [[g.name, g.parent, g.kind, g.params, g.embed] for g in groups],
-        "embed": [[m.name, m.kind, {k: v for k, v in m.params.items() if k != "threads"}] for m in embedders],
+        "embed": [[m.name, m.kind, {k: v for k, v in m.params.items() if k not in _OF_THE_QUERY}] for m in embedders],
     }
     return hashlib.sha256(canonical(parts).encode()).hexdigest()[:12]
 

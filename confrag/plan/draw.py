@@ -176,4 +176,5 @@ def _mermaid(plan: Plan) -> str:
 
 
 def _escape(label: str) -> str:
-    return label.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
+    marks = {"#": "#35;", "&": "&amp;", '"': "&quot;", "<": "&lt;", ">": "&gt;", "\n": " "}
+    return label.translate(str.maketrans(marks))

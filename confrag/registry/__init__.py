@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from confrag.errors import UserError
@@ -16,7 +15,7 @@ from confrag.schema.base import Family, Kind, Spec
 from confrag.schema.models import MODELS
 from confrag.schema.nodes import TRANSFORMS
 from confrag.schema.retrieval import MERGES, STEPS
-from confrag.schema.root import STORES
+from confrag.schema.root import STORES, Config
 
 __all__ = ["FAMILIES", "builder", "load_plugins", "register"]
 
@@ -52,7 +51,10 @@ def register(family: str, name: str, spec: type[Spec], builder: str | Callable[.
     if family not in FAMILIES:
         raise UserError(f"unknown family '{family}'; known: {', '.join(FAMILIES)}")
     target = builder if isinstance(builder, str) else f"{builder.__module__}:{builder.__qualname__}"
-    FAMILIES[family].add(Kind(name, spec, target, summary or (spec.__doc__ or "").strip().splitlines()[0]))
+    FAMILIES[family].add(Kind(name, spec, target, summary or (spec.__doc__ or "").strip().partition("\n")[0]))
+    if Config.__pydantic_complete__:
+        # It has validated something already, by the kinds that there were.
+        Config.model_rebuild(force=True)
     if not isinstance(builder, str):
         _callables[target] = builder
 
@@ -67,13 +69,22 @@ def builder(family: str, name: str) -> Callable[..., Any]:
     return found
 
 
-def load_plugins() -> None:
-    """Run every installed plugin (entry points of the group ``confrag.plugins``), once."""
+def load_plugins() -> bool:
+    """Run every installed plugin (entry points of the group ``confrag.plugins``), once.
+
+    Returns:
+        Whether kinds have come with them.
+    """
     global _plugins_loaded
     if _plugins_loaded:
-        return
+        return False
     _plugins_loaded = True
+    # Reading the metadata of every installed package takes as long as a validation.
+    from importlib.metadata import entry_points
+
+    before = sum(len(family.names) for family in FAMILIES.values())
     for entry in entry_points(group="confrag.plugins"):
         plugin = entry.load()
         if callable(plugin):
             plugin()
+    return sum(len(family.names) for family in FAMILIES.values()) > before

@@ -68,10 +68,13 @@ class App:
             claim(directory, conf)
             embedders = {m.name: models[m.name] for m in self.plan.models if m.role == "embed"}
             transforms = build_transforms(self.plan.groups)
-            document = build_document(self.plan, conf, embedders, transforms)
+            document, lexical = build_document(self.plan, conf, embedders, transforms)
             stack.callback(close_document, document)
             self._graph = build_graph(self.plan, document, models, INDICES)
             self._corpus = ingest(self.plan, document, embedders, transforms, progress)
+            for retriever in self.plan.retrievers:
+                if retriever.mode == "text":
+                    lexical.build(retriever.group, retriever.similarity)
             self._resources = stack.pop_all()
         ready = time.perf_counter()
         self.timings_s = {"start": round(loaded - begun, 3), "ingest": round(ready - loaded, 3)}

@@ -52,7 +52,9 @@ def main() -> None:
         files = write_corpus(arguments.dataset, work / "files")
         queries = read_jsonl(arguments.dataset / "queries.jsonl")
         qrels = read_qrels(arguments.dataset / "qrels" / "test.tsv")
-        print(f"{len(files)} documents, {len(queries)} queries; Python {platform.python_version()}, {os.cpu_count()} cores\n")
+        print(
+            f"{len(files)} documents, {len(queries)} queries; Python {platform.python_version()}, {os.cpu_count()} cores\n"
+        )
         quality(work, queries, qrels)
         throughput(work)
 
@@ -84,7 +86,12 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 
 def engine(work: Path, overrides: Iterable[str]) -> confrag.App:
     """An engine over the files with Milvus Lite."""
-    common = ["store_conf=milvus_hnsw", "llm=extractive", f"corpus.path='{work / 'files'}'", f"state_dir='{work / 'state'}'"]
+    common = [
+        "store_conf=milvus_hnsw",
+        "llm=extractive",
+        f"corpus.path='{work / 'files'}'",
+        f"state_dir='{work / 'state'}'",
+    ]
     return confrag.load("quickstart", overrides=[*common, *overrides])
 
 

@@ -21,9 +21,8 @@ from confrag.build import private
 from confrag.build.indices.exact import ExactIndex
 from confrag.build.indices.lexical import LexicalIndex
 from confrag.build.stores import chroma, map, milvus  # noqa: A004
-from confrag.build.stores.failures import confrag_error
 from confrag.build.stores.milvus_index import index_for
-from confrag.errors import StoreError, UserError
+from confrag.errors import StoreError, UserError, confrag_error
 
 from lazyllm.tools.rag import DocNode, Document, Retriever  # isort: skip
 
@@ -66,15 +65,15 @@ class Setup:
 
 
 def _milvus(kind: str, metric: str) -> Callable[[Path], dict[str, Any]]:
-    return lambda folder: milvus.store_conf(str(folder / "vectors.db"), {"index_type": kind, "metric_type": metric})
+    return lambda folder: milvus.store_conf(folder, index_kwargs={"index_type": kind, "metric_type": metric})
 
 
 def _chroma(space: str) -> Callable[[Path], dict[str, Any]]:
-    return lambda folder: chroma.store_conf(str(folder / "chroma"), {"hnsw": {"space": space}})
+    return lambda folder: chroma.store_conf(folder, index_kwargs={"hnsw": {"space": space}})
 
 
-MAP = Setup("map", "COSINE", lambda folder: map.store_conf(), exact=True)
-MAP_FILE = Setup("map_file", "COSINE", lambda folder: map.store_conf(str(folder / "map.db")), exact=True)
+MAP = Setup("map", "COSINE", lambda folder: map.store_conf(folder), exact=True)
+MAP_FILE = Setup("map_file", "COSINE", lambda folder: map.store_conf(folder, uri=str(folder / "map.db")), exact=True)
 CHROMA = Setup("chroma", "COSINE", _chroma("cosine"))
 HNSW = Setup("HNSW", "COSINE", _milvus("HNSW", "COSINE"))
 ALL = [
@@ -375,7 +374,7 @@ def test_lost_vectors_are_not_an_empty_result(setup: Setup, tmp_path: Path) -> N
             if file.name.startswith("chroma.sqlite3"):
                 file.unlink()
     else:
-        shutil.rmtree(tmp_path / "vectors.db")
+        shutil.rmtree(tmp_path / "milvus.db")
     document = open_document(setup, tmp_path)
     text = failure(lambda: retriever(document)(QUERIES[0]))
     assert "the vectors of collection 'col_sentence' is missing, though 500 nodes are stored with their text" in text
@@ -545,9 +544,7 @@ def test_finish_builds_the_index_of_milvus(kind: str, tmp_path: Path) -> None:
 
 def test_sparse_vectors_in_milvus(tmp_path: Path) -> None:
     vectors = {"s0": {1: 0.5, 7: 1.0}, "s1": {7: 0.2, 9: 2.0}, "s2": {100: 1.0}}
-    document = Document(
-        embed={"sparse": lambda text: {7: 1.0, 9: 0.1}}, store_conf=milvus.store_conf(str(tmp_path / "v.db"))
-    )
+    document = Document(embed={"sparse": lambda text: {7: 1.0, 9: 0.1}}, store_conf=milvus.store_conf(tmp_path))
     document.create_node_group("sentence", transform=lambda text: [text])
     private.activate(document, "sentence")
     nodes = [
@@ -565,6 +562,6 @@ def test_servers_are_refused() -> None:
     with pytest.raises(
         UserError, match="'http://localhost:19530' is a Milvus server, and only Milvus Lite's local files"
     ):
-        milvus.store_conf("http://localhost:19530")
+        milvus.store_conf(Path("unused"), uri="http://localhost:19530")
     with pytest.raises(UserError, match="'http://localhost:8000' is a Chroma server, and only local folders"):
-        chroma.store_conf(uri="http://localhost:8000")
+        chroma.store_conf(Path("unused"), uri="http://localhost:8000")

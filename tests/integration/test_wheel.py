@@ -18,7 +18,17 @@ INSTALLED_AS = {"conf": "confrag/conf", "examples/corpus": "confrag/sample", "ex
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", str(folder), str(REPOSITORY)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--quiet",
+        "--wheel-dir",
+        str(folder),
+        str(REPOSITORY),
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     return next(folder.glob("*.whl"))
 
@@ -45,7 +55,12 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "CONFRAG_CONFIG_DIR")}
     return subprocess.run(
-        [str(python), "-m", "confrag", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        [str(python), "-m", "confrag", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 

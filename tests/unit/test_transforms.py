@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import tiktoken
 from hypothesis import given, settings
@@ -51,7 +53,7 @@ def test_white_space_between_sentences_stays() -> None:
 
 def test_neighbours_share_whole_sentences() -> None:
     chunks = sentence_splitter(chunk_size=40, chunk_overlap=12).chunks(" ".join(SENTENCES))
-    for before, after in zip(chunks, chunks[1:], strict=False):
+    for before, after in pairwise(chunks):
         assert before.split(". ")[-1].rstrip(".") == after.split(". ")[0].rstrip(".")
 
 

@@ -73,4 +73,6 @@ def verify(base_url: str, model: str, api_key_env: str | None, timeout_s: float)
             f"'vllm serve {model}' or 'llama-server -m FILE.gguf', or name another one with models.llm.base_url=URL"
         ) from None
     if served and model not in served:
-        raise UserError(f"the chat server at {base_url} does not serve the model '{model}'; it serves: {', '.join(served)}")
+        raise UserError(
+            f"the chat server at {base_url} does not serve the model '{model}'; it serves: {', '.join(served)}"
+        )

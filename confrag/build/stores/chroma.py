@@ -27,6 +27,8 @@ _HNSW = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_sea
 
 
 def store_conf(
+    directory: Path,
+    *,
     dir: str | None = None,  # noqa: A002  (LazyLLM's name)
     index_kwargs: Mapping[str, Any] | None = None,
     client_kwargs: Mapping[str, Any] | None = None,
@@ -36,7 +38,8 @@ def store_conf(
     """LazyLLM's store_conf of vectors in Chroma and text in SQLite.
 
     Args:
-        dir: folder of the Chroma database.
+        directory: where the data goes that has no other place.
+        dir: folder of the Chroma database; ``chroma`` in `directory` when None.
         index_kwargs: Chroma's collection configuration, ``{"hnsw": {"space": "cosine", ...}}``; what it leaves out
             takes values that find (nearly) everything.
         client_kwargs: further arguments of `chromadb.PersistentClient`.
@@ -44,13 +47,12 @@ def store_conf(
         uri: the folder as a path or a ``file://`` URI; goes before `dir`.
 
     Raises:
-        UserError: no folder is named, or `uri` names a server.
+        UserError: `uri` names a server.
     """
     if uri and "://" in uri and not uri.startswith("file://"):
         raise UserError(f"store_conf: '{uri}' is a Chroma server, and only local folders are supported")
-    folder = (uri or "").removeprefix("file://") or dir
-    if not folder:
-        raise UserError("store_conf: Chroma needs the folder of its database: dir")
+    named = (uri or "").removeprefix("file://") or dir
+    folder = str(Path(named).expanduser()) if named else str(directory / "chroma")
     text = segments or str(Path(folder) / "segments.db")
     vectors = {"dir": folder, "segments": text, "index_kwargs": index_kwargs, "client_kwargs": client_kwargs}
     return {

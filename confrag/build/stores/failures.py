@@ -18,14 +18,3 @@ def failing(action: str, place: str) -> Iterator[None]:
     except Exception as error:
         reason = str(error).strip() or type(error).__name__
         raise StoreError(f"{place}: {action} failed: {reason}") from error
-
-
-def confrag_error(error: BaseException | None) -> ConfragError | None:
-    """The confrag error behind an exception of LazyLLM, which wraps what a store raises in its own, or None."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, ConfragError):
-            return error
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-    return None

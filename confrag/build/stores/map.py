@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,14 @@ CREATE TABLE IF NOT EXISTS vectors (
 """
 
 
-def store_conf(uri: str | None = None) -> dict[str, Any]:
+def store_conf(directory: Path, *, uri: str | None = None) -> dict[str, Any]:
     """LazyLLM's store_conf of a strict map store.
 
     Args:
+        directory: not used: without `uri`, nothing is written.
         uri: the SQLite file of text and vectors; None keeps both in memory.
     """
-    return {"type": "confrag_map", "kwargs": {"uri": uri}}
+    return {"type": "confrag_map", "kwargs": {"uri": str(Path(uri).expanduser()) if uri else None}}
 
 
 class ExactMapStore(SegmentStore):

@@ -25,7 +25,9 @@ IndexKwargs = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 
 def store_conf(
-    uri: str,
+    directory: Path,
+    *,
+    uri: str | None = None,
     index_kwargs: IndexKwargs = None,
     client_kwargs: Mapping[str, Any] | None = None,
     segments: str | None = None,
@@ -34,7 +36,8 @@ def store_conf(
     """LazyLLM's store_conf of vectors in Milvus Lite and text in SQLite.
 
     Args:
-        uri: Milvus Lite's data folder, usually named ``*.db``.
+        directory: where the data goes that has no other place.
+        uri: Milvus Lite's data folder, usually named ``*.db``; ``milvus.db`` in `directory` when None.
         index_kwargs: LazyLLM's: ``{"index_type": ..., "metric_type": ..., "params": {...}}`` or a list of them with
             ``embed_key``; ``search_params`` (``ef``, ``nprobe``) may be added. See `milvus_index.index_for`.
         client_kwargs: further arguments of `pymilvus.MilvusClient`, such as ``timeout``.
@@ -44,8 +47,9 @@ def store_conf(
     Raises:
         UserError: `uri` names a server.
     """
-    if "://" in uri:
+    if uri and "://" in uri:
         raise UserError(f"store_conf: '{uri}' is a Milvus server, and only Milvus Lite's local files are supported")
+    uri = str(Path(uri).expanduser()) if uri else str(directory / "milvus.db")
     text = segments or str(Path(uri).with_name(f"{Path(uri).stem}_segments.db"))
     vectors = {"uri": uri, "segments": text, "index_kwargs": index_kwargs, "client_kwargs": client_kwargs}
     return {

@@ -46,7 +46,9 @@ class LocalServer:
         self._database = MilvusLite(str(path))
         self._workers = ThreadPoolExecutor(max_workers=10, thread_name_prefix="milvus-lite")
         limits = ["grpc.max_receive_message_length", "grpc.max_send_message_length"]
-        self._server = grpc.server(self._workers, options=[(name, _MAX_MESSAGE_BYTES) for name in limits])
+        # pymilvus sends a ping each ten seconds, also when there is nothing to do; gRPC's servers hang up on that.
+        options = [("grpc.http2.max_ping_strikes", 0), *((name, _MAX_MESSAGE_BYTES) for name in limits)]
+        self._server = grpc.server(self._workers, options=options)
         milvus_pb2_grpc.add_MilvusServiceServicer_to_server(MilvusServicer(self._database), self._server)
         port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from lazyllm.tools.rag import DocNode, NodeTransform, SentenceSplitter
@@ -61,17 +62,16 @@ class Sized(NodeTransform):  # type: ignore[misc]
         return [chunk for section in sections for chunk in self._splitter.split_text(section, 0) if chunk.strip()]
 
     def _pieces(self, text: str) -> tuple[list[str], bool]:
-        pieces, whole = [text], False
-        for pattern, whole in self._levels:
+        for pattern, sentences in self._levels:
             pieces = _cut(text, [match.end() for match in pattern.finditer(text)])
             if len(pieces) > 1:
-                break
-        return pieces, whole
+                return pieces, sentences
+        return [text], False
 
 
 def _cut(text: str, places: Sequence[int]) -> list[str]:
     bounds = [0, *(place for place in places if 0 < place < len(text)), len(text)]
-    return [text[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [text[start:end] for start, end in pairwise(bounds)]
 
 
 def _headed(text: str) -> list[str]:
