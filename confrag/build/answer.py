@@ -111,9 +111,8 @@ def _cut_short(error: Exception) -> str:
         return ""
     frames = getattr(error, "partial_response", [])
     choices = [choice for frame in frames for choice in frame.get("choices", [])]
-    return (
-        "".join((choice.get("message") or choice.get("delta") or {}).get("content") or "" for choice in choices) + " …"
-    )
+    parts = [choice.get("message") or choice.get("delta") or {} for choice in choices]
+    return "".join(part.get("content") or "" for part in parts) + " …"
 
 
 def _reason(error: BaseException) -> str:

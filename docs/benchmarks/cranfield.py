@@ -52,9 +52,8 @@ def main() -> None:
         files = write_corpus(arguments.dataset, work / "files")
         queries = read_jsonl(arguments.dataset / "queries.jsonl")
         qrels = read_qrels(arguments.dataset / "qrels" / "test.tsv")
-        print(
-            f"{len(files)} documents, {len(queries)} queries; Python {platform.python_version()}, {os.cpu_count()} cores\n"
-        )
+        machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
+        print(f"{len(files)} documents, {len(queries)} queries; {machine}\n")
         quality(work, queries, qrels)
         throughput(work)
 
@@ -86,13 +85,8 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 
 def engine(work: Path, overrides: Iterable[str]) -> confrag.App:
     """An engine over the files with Milvus Lite."""
-    common = [
-        "store_conf=milvus_hnsw",
-        "llm=extractive",
-        f"corpus.path='{work / 'files'}'",
-        f"state_dir='{work / 'state'}'",
-    ]
-    return confrag.load("quickstart", overrides=[*common, *overrides])
+    common = ["llm=extractive", f"corpus.path='{work / 'files'}'", f"state_dir='{work / 'state'}'"]
+    return confrag.load("milvus_hnsw", overrides=[*common, *overrides])
 
 
 def quality(work: Path, queries: list[dict[str, Any]], qrels: dict[str, dict[str, int]]) -> None:
@@ -119,8 +113,6 @@ def quality(work: Path, queries: list[dict[str, Any]], qrels: dict[str, dict[str
 
 def throughput(work: Path) -> None:
     """Ingest through the engine against the bare session, each twice, in turn."""
-    from confrag.build.readers import read
-
     whole = ["node_groups.MediumChunk.transform.chunk_size=1024", "node_groups.MediumChunk.transform.chunk_overlap=0"]
     rows = []
     for name, overrides in (("256-token chunks", []), ("one chunk for each document", whole)):
@@ -135,7 +127,6 @@ def throughput(work: Path) -> None:
             for arrangement, seconds in bare_session(texts).items():
                 bare[arrangement] = min(seconds, bare.get(arrangement, seconds))
         rows.append((name, count, min(engine_s), bare))
-    del read
     print("| texts | | seconds | engine / this |\n|---|---|---|---|")
     for name, count, best, bare in rows:
         print(f"| {count} ({name}) | engine: read, cut, embed, write, index | {best:.1f} | 1.00 |")

@@ -176,9 +176,12 @@ def test_one_process_at_a_time_holds_a_collection(corpus: Path, monkeypatch: pyt
     from confrag.runtime.collection import locked
 
     monkeypatch.setattr(module, "locked", lambda directory, conf: locked(directory, conf, timeout_s=0.5))
-    with confrag.load("chroma", overrides=overrides(corpus)):
-        with pytest.raises(confrag.UserError, match=r"is in use by another process \(pid \d+\)"):
-            confrag.load("chroma", overrides=overrides(corpus)).start()
+    second = confrag.load("chroma", overrides=overrides(corpus))
+    with (
+        confrag.load("chroma", overrides=overrides(corpus)),
+        pytest.raises(confrag.UserError, match=r"is in use by another process \(pid \d+\)"),
+    ):
+        second.start()
     with confrag.load("chroma", overrides=overrides(corpus)) as app:
         assert app.retrieve("tea")
 
