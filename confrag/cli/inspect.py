@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
+
+# Looking for plugins, pydantic reads the metadata of every installed package; these verbs are over before that.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from confrag.cli.arguments import parse
 from confrag.config import Composed, Config, compose

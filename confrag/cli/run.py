@@ -228,7 +228,7 @@ def read_questions(path: Path) -> list[str]:
         UserError: the file cannot be read, a line is no such object, or there is no question in it.
     """
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = path.read_text("utf-8-sig").split("\n")  # splitlines() would cut at U+2028 and the like, too
     except UnicodeDecodeError:
         raise UserError(f"queries_file={path}: not UTF-8; save the file as UTF-8") from None
     except OSError as error:
@@ -244,6 +244,8 @@ def read_questions(path: Path) -> list[str]:
                 raise UserError(f'queries_file={path}:{number}: not a JSON object with the key "query"') from None
             if not isinstance(line, str):
                 raise UserError(f'queries_file={path}:{number}: "query" is not a text')
+        if not line.strip():
+            raise UserError(f"queries_file={path}:{number}: the question is empty")
         questions.append(line.strip())
     if not questions:
         raise UserError(f"queries_file={path}: there is no question in it")

@@ -18,6 +18,7 @@ class ModelSpec(Spec):
     """Base of the models, told apart by `kind`."""
 
     role: Role
+    """What the model is for."""
     kind: str
 
 
@@ -34,6 +35,7 @@ class LocalSpec(ModelSpec):
     passage_prefix: Text = ""
     """Embedding: put before a text of the corpus."""
     pooling: Literal["cls", "mean"] = "cls"
+    """Embedding: how the vectors of a text's tokens become one; a folder of your own may need ``mean``."""
     max_length: Annotated[int, Field(strict=True, ge=8, le=32_768)] = 512
     """Embedding and reranking: tokens of a text that are looked at."""
     context: Annotated[int, Field(strict=True, ge=256, le=1_048_576)] = 2048
@@ -62,5 +64,6 @@ class OpenAICompatibleSpec(ModelSpec):
     api_key_env: Annotated[Text, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     """Name of the environment variable that holds the key; left out: the server asks for none."""
     timeout_s: Annotated[Number, Field(gt=0, le=3600)] = 60.0
+    """Seconds that an answer may take."""
     verify_at_start: Flag = True
     """Ask the server for its models when the engine starts, so that an absent one is noticed then."""

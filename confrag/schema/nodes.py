@@ -62,6 +62,7 @@ class SplitSpec(TransformSpec):
     separator: Annotated[Text, Field(min_length=1, max_length=100)]
     """Text or, with `regex`, a regular expression."""
     regex: Flag = False
+    """Take the separator as a regular expression."""
     keep_separator: Flag = False
     """Leave the separator at the end of each piece (a full stop, say)."""
 
@@ -79,6 +80,7 @@ class NodeGroupSpec(Spec):
     """One node group."""
 
     parent: Name = ROOT
+    """Node group that is cut further; ``root`` stands for the whole documents."""
     transform: Annotated[TransformSpec, TRANSFORMS]
     embed: tuple[Name, ...] | None = None
     """Which embedding models it is indexed with; left out: those that its retrievers use."""

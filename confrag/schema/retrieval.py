@@ -32,9 +32,11 @@ class RetrieverSpec(Spec):
     """Node group whose nodes are returned (parents or children of the hits); left out: `group` itself."""
     topk: TopK = 6
     similarity: Literal["cosine", "bm25", "bm25_chinese"] = "cosine"
+    """By vectors, or by words, English or Chinese."""
     similarity_cut_off: Number | None = None
     """Hits below this score are dropped."""
     index: Literal["default", "smart_embedding_index"] = "default"
+    """``smart_embedding_index``: the one that ``store_conf.indices`` declares."""
     embed_keys: tuple[Name, ...] | None = None
     """Names of embedding models to search by; left out: the one embedding model that there is."""
     weight: Annotated[Number, Field(gt=0, le=1000)] = 1.0

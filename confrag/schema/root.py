@@ -21,6 +21,7 @@ class AnswerPromptSpec(Spec):
     """The prompt of the answering model."""
 
     system: Annotated[Text, Field(min_length=1)]
+    """What the model is told about its task."""
     user: Annotated[Text, Field(min_length=1)]
     """Holds ``{context}`` (the numbered passages) and ``{question}``."""
 
@@ -41,7 +42,9 @@ class GenerationSpec(Spec):
     model: Name = "llm"
     """Name of the chat model that answers."""
     temperature: Annotated[Number, Field(ge=0, le=2)] = 0.0
+    """0: the same answer each time; more: more variety."""
     max_tokens: Annotated[int, Field(strict=True, ge=1, le=131_072)] = 256
+    """Upper bound of an answer, in tokens of the model."""
     context_tokens: Annotated[int, Field(strict=True, ge=64, le=1_048_576)] = 1024
     """Budget of the passages in the prompt, in GPT-2 tokens; the best passages go first."""
     stream: Flag = True
@@ -56,13 +59,21 @@ class Options(Spec):
     """What one call asks for; no part of the pipeline."""
 
     query: Annotated[tuple[Text, ...], BeforeValidator(_listed)] | None = None
+    """A question, or several."""
     queries_file: Name | None = None
+    """A file of questions: one a line, or JSON lines with the key ``query``."""
     output: Literal["text", "json"] = "text"
+    """``json``: one document on standard output, and nothing else."""
     format: Literal["text", "mermaid", "json"] = "text"
+    """How ``confrag graph`` draws."""
     where: Flag = False
+    """``confrag show``: say which file each value comes from."""
     verbose: Flag = False
+    """Let the libraries below say what they do, on standard error."""
     debug: Flag = False
+    """Show the traceback of every error."""
     progress: Flag | None = None
+    """Show progress on standard error; left out: where that is a terminal."""
 
 
 class Config(Options):
@@ -77,3 +88,4 @@ class Config(Options):
     prompts: PromptsSpec
     generation: GenerationSpec = Field(default_factory=lambda: GenerationSpec())
     state_dir: Name = ".confrag"
+    """Folder of stores and runs, relative to where the command runs."""
