@@ -23,12 +23,9 @@ def origins(composed: Composed, data: Mapping[str, Any]) -> list[tuple[str, str,
     assigned = [o.lstrip("+").partition("=")[0] for o in composed.overrides]
     root = packaged() / "config.yaml"
     layers = [("conf/config.yaml", dict(leaves(_read(root))))]
-    entries = [entry for entry in yaml.safe_load(root.read_text("utf-8"))["defaults"] if isinstance(entry, dict)]
-    declared = [str(group) for entry in entries for group in entry]
+    declared = [str(group) for entry in _defaults(root) if isinstance(entry, Mapping) for group in entry]
     for group in sorted(composed.choices, key=lambda g: declared.index(g) if g in declared else -1):
-        file = option_file(group, composed.choices[group], composed.config_dir)
-        if file:
-            layers.append((_name(file, composed.config_dir), dict(leaves(_placed(file, group)))))
+        layers += _option(group, composed.choices[group], composed.config_dir)
     result = []
     for path, value in leaves(data):
         origin = next((name for name, leaves in reversed(layers) if path in leaves), "default")
@@ -36,6 +33,26 @@ def origins(composed: Composed, data: Mapping[str, Any]) -> list[tuple[str, str,
             origin = "command line"
         result.append((path, yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).split("\n")[0], origin))
     return result
+
+
+def _option(group: str, option: str, config_dir: Path | None) -> list[tuple[str, dict[str, Any]]]:
+    """The leaves of an option, behind those of the options that it builds upon."""
+    file = option_file(group, option, config_dir)
+    if file is None:
+        return []
+    below = []
+    for entry in _defaults(file):
+        named = {group: entry} if isinstance(entry, str) else entry
+        for key, value in named.items():
+            if not str(key).startswith("override ") and isinstance(value, str) and value != "_self_":
+                below += _option(str(key).lstrip("/"), value, config_dir)
+    return [*below, (_name(file, config_dir), dict(leaves(_placed(file, group))))]
+
+
+def _defaults(file: Path) -> list[Any]:
+    loaded = yaml.safe_load(file.read_text("utf-8"))
+    defaults = loaded.get("defaults") if isinstance(loaded, Mapping) else None
+    return defaults if isinstance(defaults, list) else []
 
 
 def _name(path: Path, config_dir: Path | None) -> str:

@@ -175,6 +175,8 @@ def _mermaid(plan: Plan) -> str:
     return "\n".join(lines)
 
 
+_MARKS = str.maketrans({"#": "#35;", "&": "&amp;", '"': "&quot;", "<": "&lt;", ">": "&gt;", "\n": " "})
+
+
 def _escape(label: str) -> str:
-    marks = {"#": "#35;", "&": "&amp;", '"': "&quot;", "<": "&lt;", ">": "&gt;", "\n": " "}
-    return label.translate(str.maketrans(marks))
+    return label.translate(_MARKS)

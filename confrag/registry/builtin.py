@@ -17,7 +17,8 @@ BUILTIN: Mapping[str, tuple[Kind, ...]] = {
         _kind("map", store.MapStoreSpec, "stores.map:store_conf"),
         _kind("chroma", store.ChromaStoreSpec, "stores.chroma:store_conf"),
         _kind("milvus", store.MilvusStoreSpec, "stores.milvus:store_conf"),
-        _kind("split", store.SplitStoreSpec, "stores.split:store_conf"),
+        # The plan turns it into the store that holds its vectors.
+        _kind("split", store.SplitStoreSpec, "stores.milvus:store_conf"),
     ),
     "transforms": (
         _kind("sentence_splitter", nodes.SentenceSplitterSpec, "transforms.sized:sentence_splitter"),

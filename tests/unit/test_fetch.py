@@ -12,6 +12,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -293,7 +294,8 @@ class IndexHandler(BaseHTTPRequestHandler):
             return
         self.wfile.write(body[: len(body) // 2])
         self.wfile.flush()
-        self.connection.recv(1)  # returns when the client closes the connection
+        with suppress(ConnectionResetError):
+            self.connection.recv(1)  # returns when the client closes the connection
         self.server.client_left.set()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
