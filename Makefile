@@ -38,9 +38,9 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=24.1"
 
 $(VENV)/.run: pyproject.toml $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e ".[local-llm]"
+	$(BIN)/python -m pip install -qq -e ".[local-llm]"
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e ".[local-llm,test]"
+	$(BIN)/python -m pip install -qq -e ".[local-llm,test]"
 	@touch $@
