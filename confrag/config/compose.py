@@ -19,7 +19,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from confrag.config.overrides import leaves, normalize, quote
-from confrag.config.sources import check_files, check_option, group_names, user_config_dir
+from confrag.config.sources import check_files, check_option, first_fault, group_names, user_config_dir
 from confrag.errors import UserError
 
 __all__ = ["CONFIG_MODULE", "Composed", "check_hydra", "compose", "explain", "plain"]
@@ -109,9 +109,9 @@ def explain(error: Exception, config_dir: Path | None) -> UserError:
             check_option(group, option, config_dir)
         except UserError as unknown:
             return unknown
-    broken = check_files({}, config_dir, everything=True)
+    broken = first_fault(config_dir)
     if broken:
-        return UserError(broken)
+        return broken
     if isinstance(error, RecursionError):
         return UserError("the configuration does not compose: a file refers to itself, or is nested too deeply")
     first = [line for line in str(error).splitlines() if line.strip()]
@@ -125,10 +125,12 @@ def check_hydra(hydra: DictConfig) -> None:
     """A configuration names no Python code, not even to Hydra: only its own parts, and those of its plugins.
 
     Raises:
-        UserError: some ``_target_`` below ``hydra`` is of another origin.
+        UserError: some ``_target_`` below ``hydra``, or a class of its logging, is of another origin.
     """
     for path, value in leaves(OmegaConf.to_container(hydra, resolve=False), "hydra"):
-        if path.endswith("._target_") and not str(value).startswith(("hydra.", "hydra_plugins.")):
+        key = path.rpartition(".")[2]
+        own = {"_target_": ("hydra.", "hydra_plugins."), "class": ("logging.",), "()": ()}.get(key)
+        if own is not None and not str(value).startswith(own):
             raise UserError(f"{path} = {value!r}: a configuration may not name Python code")
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "check_files",
     "check_option",
     "describe",
+    "first_fault",
     "group_names",
     "option_file",
     "options",
@@ -99,29 +100,19 @@ def describe(group: str, option: str, config_dir: Path | None = None) -> str:
     return ""
 
 
-def check_files(choices: Mapping[str, str], config_dir: Path | None, *, everything: bool = False) -> str:
-    """Look at a user's own files for what Hydra would say badly or not at all.
+def check_files(choices: Mapping[str, str], config_dir: Path | None) -> None:
+    """Look at the user's own files in use for what Hydra does not say.
 
     Args:
-        choices: group -> option in use; their files must hold something.
+        choices: group -> option in use.
         config_dir: the user's own folder.
-        everything: look at each YAML file below it, and return the first fault instead of raising it.
 
     Raises:
-        UserError: a chosen file that is empty or, being a preset, lacks its header.
+        UserError: a file that is empty or holds what no configuration can or, being a preset, lacks its header.
     """
-    if config_dir is None:
-        return ""
-    if everything:
-        for path in sorted(config_dir.rglob("*.yaml")):
-            try:
-                examine(path)
-            except UserError as error:
-                return str(error)
-        return ""
-    for group, option in choices.items():
-        path = config_dir / group / f"{option}.yaml"
-        if not path.is_file() or (packaged() / group / f"{option}.yaml").is_file():
+    for group, option in choices.items() if config_dir else ():
+        path = option_file(group, option, config_dir)
+        if path is None or packaged() in path.parents:
             continue
         if not read(path):
             raise UserError(f"{path}: the file is empty; a configuration holds at least one key")
@@ -129,4 +120,13 @@ def check_files(choices: Mapping[str, str], config_dir: Path | None, *, everythi
         # Hydra looks no further than the first line that is no header.
         if group == "conf" and not re.match(rf"\s*{GLOBAL_HEADER}\s", path.read_text("utf-8")):
             raise UserError(f"{path}: a preset must begin with the line '{GLOBAL_HEADER}'")
-    return ""
+
+
+def first_fault(config_dir: Path | None) -> UserError | None:
+    """The first of the user's own files that cannot be read, and why."""
+    for path in sorted(config_dir.rglob("*.yaml")) if config_dir else ():
+        try:
+            examine(path)
+        except UserError as error:
+            return error
+    return None

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from confrag.config.checks import CHECKS
 from confrag.config.compose import Composed
 from confrag.config.overrides import assignments
+from confrag.config.places import Place, locate
 from confrag.errors import ConfigError, Problem, nearest
 from confrag.registry import FAMILIES, load_plugins
-from confrag.schema.base import Family
 from confrag.schema.root import Config
 
 __all__ = ["validate"]
@@ -98,9 +96,9 @@ def _prune(
             if not fields or any(name == place or name.startswith(f"{place}.") for name in kept):
                 result[key] = value
             continue
-        nested = _Place(spec).below(key).model
+        nested = Place(spec).below(key).model
         if nested and isinstance(value, Mapping):
-            places = [_Place.of(field.annotation, field.metadata) for field in fields]
+            places = [Place.of(field.annotation, field.metadata) for field in fields]
             models = [model for p in places if (model := p.model or p.below("").model)]
             value = _prune(value, nested, models, kept, f"{place}.")
         result[key] = value
@@ -109,7 +107,7 @@ def _prune(
 
 def _problem(data: Mapping[str, Any], details: Any) -> Problem:
     """One error of pydantic's in a user's words."""
-    path, model = _locate(data, details["loc"])
+    path, model = locate(data, details["loc"])
     dotted, kind, context = ".".join(map(str, path)), details["type"], details.get("ctx", {})
     value = details["input"]
     if kind == "extra_forbidden":
@@ -144,71 +142,3 @@ def _problem(data: Mapping[str, Any], details: Any) -> Problem:
         return Problem(".".join(map(str, path[:6])), "nested too deeply")
     message = re.sub(r"^(Input|String|Tuple|Value|Dictionary) should", "must", details["msg"])
     return Problem(dotted, message[0].lower() + message[1:].removesuffix(" after validation, not 0"), value)
-
-
-def _locate(data: object, loc: Sequence[str | int]) -> tuple[list[str | int], type[BaseModel] | None]:
-    """Pydantic's location without the tags of unions, and the specification that owns its last key."""
-    path: list[str | int] = []
-    owner: type[BaseModel] | None = Config
-    place = _Place(Config)
-    for key in loc:
-        if key == "[key]":
-            break
-        chosen = place.choose(key)
-        if chosen is not None:
-            place = chosen
-            continue
-        owner = place.model
-        place = place.below(str(key))
-        if isinstance(key, int) and not isinstance(data, list) and not (isinstance(data, Mapping) and key in data):
-            continue  # one value that stands for a list of it
-        if isinstance(data, Mapping):
-            data = data.get(key)
-        elif isinstance(data, list) and isinstance(key, int):
-            data = data[key] if key < len(data) else None
-        path.append(key)
-    return path, owner
-
-
-@dataclass(frozen=True)
-class _Place:
-    """The declared type at a place of the configuration."""
-
-    annotation: Any
-    metadata: tuple[Any, ...] = ()
-
-    @classmethod
-    def of(cls, annotation: Any, metadata: Sequence[Any] = ()) -> _Place:
-        if get_origin(annotation) is Annotated:
-            annotation, *inner = get_args(annotation)
-            metadata = [*inner, *metadata]
-        return cls(annotation, tuple(metadata))
-
-    @property
-    def models(self) -> list[type[BaseModel]]:
-        union = get_origin(self.annotation) in (Union, UnionType)
-        candidates = get_args(self.annotation) if union else (self.annotation,)
-        return [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-
-    @property
-    def model(self) -> type[BaseModel] | None:
-        return self.models[0] if len(self.models) == 1 else None
-
-    def choose(self, key: str | int) -> _Place | None:
-        """The kind that `key` is the tag of, if it is one."""
-        for family in self.metadata:
-            if isinstance(family, Family) and key in family:
-                return _Place(family[str(key)].spec)
-        if len(self.models) > 1:
-            for model in self.models:
-                if "type" in model.model_fields and model.model_fields["type"].default == key:
-                    return _Place(model)
-        return None
-
-    def below(self, key: str) -> _Place:
-        """The place of a key, or of an item."""
-        if self.model is not None:
-            field = self.model.model_fields.get(key)
-            return _Place.of(field.annotation, field.metadata) if field else _Place(None)
-        arguments = [a for a in get_args(self.annotation) if a is not Ellipsis]
-        return _Place.of(arguments[-1]) if arguments else _Place(None)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from confrag.plan.model import (
     AnswerPlan,
@@ -132,12 +133,19 @@ def _store(spec: StoreSpec) -> StorePlan:
 
 
 def _backend(kind: str, arguments: Mapping[str, object], segments: str | None = None) -> StorePlan:
-    given = {key: value for key, value in arguments.items() if value not in (None, (), {}, [])}
-    return StorePlan(kind, Params({**given, **({"segments": segments} if segments else {})}))
+    given = {**arguments, "segments": segments}
+    return StorePlan(kind, Params(_without(given, lambda key, value: value in (None, (), {}, []))))
 
 
-_OF_THE_QUERY = ("context", "query_prefix", "threads")
-"""Parameters of an embedding model that leave the vectors of the corpus as they are."""
+def _without(value: Any, drop: Callable[[str, Any], bool]) -> Any:
+    """Plain data without the entries of mappings, at any depth, that are to be dropped."""
+    if isinstance(value, Mapping):
+        return {key: _without(child, drop) for key, child in value.items() if not drop(key, child)}
+    return [_without(child, drop) for child in value] if isinstance(value, list | tuple) else value
+
+
+_OF_THE_QUERY = ("context", "query_prefix", "search_params", "threads")
+"""Parameters of a store or an embedding model that leave the stored rows as they are."""
 
 
 def _collection(
@@ -145,12 +153,16 @@ def _collection(
 ) -> str:
     """Fingerprint of what determines the stored nodes and vectors; threads and the like do not."""
     parts = {
-        "store": [store.kind, store.params],
+        "store": [store.kind, _without(store.params, _of_the_query)],
         "corpus": [[_absolute(path) for path in corpus.paths], corpus.readers],
         "groups": [[g.name, g.parent, g.kind, g.params, g.embed] for g in groups],
-        "embed": [[m.name, m.kind, {k: v for k, v in m.params.items() if k not in _OF_THE_QUERY}] for m in embedders],
+        "embed": [[m.name, m.kind, _without(m.params, _of_the_query)] for m in embedders],
     }
     return hashlib.sha256(canonical(parts).encode()).hexdigest()[:12]
+
+
+def _of_the_query(key: str, value: object) -> bool:
+    return key in _OF_THE_QUERY
 
 
 def _absolute(path: str) -> str:

@@ -60,6 +60,8 @@ class IndexKwargs(Spec):
     metric_type: Annotated[Literal["COSINE", "IP", "L2"], BeforeValidator(_upper)] = "COSINE"
     params: Mapping[str, int | float | str] = Field(default_factory=dict)
     """Parameters of the index: M, efConstruction, nlist, ..."""
+    search_params: Mapping[str, int | float] = Field(default_factory=dict)
+    """Parameters of a search: ef, nprobe; changing them rebuilds nothing."""
 
 
 def _many(value: object) -> object:

@@ -176,11 +176,16 @@ def test_the_option_of_a_preset_that_does_not_exist(write_preset: WritePreset) -
     assert refusal("conf=mine", config_dir=folder).endswith("Did you mean 'chroma'?")
 
 
-@pytest.mark.parametrize("place", ["callbacks.x", "launcher"])
+@pytest.mark.parametrize(
+    "place",
+    ["callbacks.x._target_", "launcher._target_", "job_logging.handlers.x.class", "job_logging.formatters.x.()"],
+)
 def test_no_python_code_is_named(write_preset: WritePreset, place: str) -> None:
-    folder = write_preset("output: json\n")
-    assert refusal(f"hydra.{place}._target_=os.getcwd", config_dir=folder).endswith(
-        f"hydra.{place}._target_ = 'os.getcwd': a configuration may not name Python code"
+    *parents, key = place.split(".")
+    lines = [f"{'  ' * depth}{name}:" for depth, name in enumerate(["hydra", *parents, f'"{key}"'])]
+    folder = write_preset("\n".join(lines) + " os.getcwd\n")
+    assert refusal("conf=mine", config_dir=folder).endswith(
+        f"hydra.{place} = 'os.getcwd': a configuration may not name Python code"
     )
 
 

@@ -24,7 +24,7 @@ def test_text() -> None:
     assert draw(MULTI_ROUTE, "text").splitlines() == [
         f"multi_route (collection {MULTI_ROUTE.collection})",
         "corpus: pkg://confrag.sample",
-        "store: milvus(index_kwargs=[{'index_type': 'FLAT', 'metric_type': 'COSINE', 'params': {}}])",
+        "store: milvus(index_kwargs=[{'index_type': 'FLAT', 'metric_type': 'COSINE'}])",
         "node groups",
         "└─ MediumChunk: sentence_splitter(chunk_size=256, chunk_overlap=25) [embed]",
         r"   └─ sentence: split(separator='(?<=[.!?])\\s+|(?<=[。！？；])|\\n+', "

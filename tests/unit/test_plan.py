@@ -147,6 +147,7 @@ def test_a_plan_is_frozen() -> None:
         "corpus.on_error=fail",
         "state_dir=elsewhere",
         "query=anything",
+        "store_conf.kwargs.index_kwargs.search_params={ef: 64}",
     ],
 )
 def test_what_leaves_the_collection_as_it_is(override: str) -> None:
@@ -232,7 +233,7 @@ def test_a_target_that_is_the_group_itself_is_none() -> None:
     assert planned("multi_route").retriever("sentence").target == "MediumChunk"
 
 
-MILVUS = {"uri": "m.db", "index_kwargs": [{"index_type": "HNSW", "metric_type": "COSINE", "params": {}}]}
+MILVUS = {"uri": "m.db", "index_kwargs": [{"index_type": "HNSW", "metric_type": "COSINE"}]}
 KWARGS = "{'uri': 'm.db', 'index_kwargs': {'index_type': 'HNSW'}}"
 INDEX = f"{{'smart_embedding_index': {{'backend': 'milvus', 'kwargs': {KWARGS}}}}}"
 

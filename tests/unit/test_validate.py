@@ -81,7 +81,7 @@ RETRIEVER_KEYS = "group, target, topk, similarity, similarity_cut_off, index, em
             "store_conf__kwargs__index_kwargs__metric",
             "IP",
             "store_conf.kwargs.index_kwargs.metric = 'IP': unknown key; "
-            "known here: embed_key, index_type, metric_type, params. Did you mean 'metric_type'?",
+            "known here: embed_key, index_type, metric_type, params, search_params. Did you mean 'metric_type'?",
         ),
         ("corpus__path", DELETED, "corpus.path: required, and missing"),
         ("prompts", DELETED, "prompts: required, and missing"),
