@@ -17,7 +17,13 @@ from lazyllm.tools.rag.store import ChromaStore
 
 from confrag.build.stores.failures import failing
 from confrag.build.stores.filters import allowed
-from confrag.build.stores.vectors import check_in_step, document_batches, embedding_keys, similarity_from_distance
+from confrag.build.stores.vectors import (
+    VectorsOnly,
+    check_in_step,
+    document_batches,
+    embedding_keys,
+    similarity_from_distance,
+)
 from confrag.errors import StoreError, UserError
 
 _BATCH = 1000
@@ -61,7 +67,7 @@ def store_conf(
     }
 
 
-class StrictChromaStore(ChromaStore):  # type: ignore[misc]
+class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
     """LazyLLM's Chroma store whose failures raise, that finds its collections after a restart, and that can be closed.
 
     Scores, higher is better: space ``cosine`` the cosine, ``ip`` the inner product, ``l2`` ``1 / (1 + d)`` of the
@@ -138,16 +144,6 @@ class StrictChromaStore(ChromaStore):  # type: ignore[misc]
                     self._chroma.delete_collection(collection.name)
                 for selection in _selections(criteria or {}):
                     collection.delete(**selection)
-        return True
-
-    def get(
-        self, collection_name: str, criteria: Mapping[str, Any] | None = None, **kwargs: Any
-    ) -> list[dict[str, Any]]:
-        """Nothing: LazyLLM asks for the vectors of every node that it looks up, and uses them for nothing."""
-        return []
-
-    def collection_exists(self, collection_name: str) -> bool:
-        """True, so that LazyLLM goes on to `search`, which knows an empty store from a damaged one."""
         return True
 
     def search(

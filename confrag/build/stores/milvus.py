@@ -17,7 +17,13 @@ from confrag.build.stores.failures import failing
 from confrag.build.stores.filters import allowed
 from confrag.build.stores.milvus_index import MilvusIndex, index_for
 from confrag.build.stores.milvus_server import FieldType, LocalServer, MilvusClient
-from confrag.build.stores.vectors import check_in_step, document_batches, embedding_keys, similarity_from_distance
+from confrag.build.stores.vectors import (
+    VectorsOnly,
+    check_in_step,
+    document_batches,
+    embedding_keys,
+    similarity_from_distance,
+)
 from confrag.errors import StoreError, UserError
 
 _BATCH = 1000
@@ -58,7 +64,7 @@ def store_conf(
     }
 
 
-class StrictMilvusStore(MilvusStore):  # type: ignore[misc]
+class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
     """LazyLLM's Milvus store whose failures raise, that asks nothing twice, and that can be closed.
 
     A node group is a collection, each of its embeddings a field; of the metadata it holds the document's id.
@@ -140,16 +146,6 @@ class StrictMilvusStore(MilvusStore):  # type: ignore[misc]
                 self._written.add(collection_name)
                 for selection in _selections(criteria):
                     self._client.delete(collection_name, **selection)
-        return True
-
-    def get(
-        self, collection_name: str, criteria: Mapping[str, Any] | None = None, **kwargs: Any
-    ) -> list[dict[str, Any]]:
-        """Nothing: LazyLLM asks for the vectors of every node that it looks up, and uses them for nothing."""
-        return []
-
-    def collection_exists(self, collection_name: str) -> bool:
-        """True, so that LazyLLM goes on to `search`, which knows an empty store from a damaged one."""
         return True
 
     def search(

@@ -12,6 +12,20 @@ from confrag.build.stores.segments import matching_documents, stored_segments
 from confrag.errors import StoreError
 
 
+class VectorsOnly:
+    """What LazyLLM asks a store of vectors that stands beside one of segments, answered for both of ours."""
+
+    def get(
+        self, collection_name: str, criteria: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> list[dict[str, Any]]:
+        """Nothing: LazyLLM asks for the vectors of every node that it looks up, and uses them for nothing."""
+        return []
+
+    def collection_exists(self, collection_name: str) -> bool:
+        """True, so that LazyLLM goes on to `search`, which knows an empty store from a damaged one."""
+        return True
+
+
 def embedding_keys(data: Sequence[dict[str, Any]], place: str) -> list[str]:
     """The embeddings that the segments carry, in order of name; none for a group that is not embedded.
 
