@@ -39,8 +39,10 @@ $(BIN)/python:
 
 $(VENV)/.run: pyproject.toml $(BIN)/python
 	$(BIN)/python -m pip install -qq -e ".[local-llm]"
+	@$(BIN)/python -m compileall -q confrag  # pip does not, for an editable install
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(BIN)/python
 	$(BIN)/python -m pip install -qq -e ".[local-llm,test]"
+	@$(BIN)/python -m compileall -q confrag
 	@touch $@

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -86,6 +85,8 @@ def confrag_error(error: BaseException | None) -> ConfragError | None:
 
 def nearest(word: object, candidates: Iterable[str]) -> str | None:
     """The candidate closest in spelling to `word`, or None when none is close."""
+    import difflib  # only a mistake needs it
+
     names = list(candidates)
     lowered = {name.lower(): name for name in names}
     found = difflib.get_close_matches(str(word).lower(), list(lowered), n=1, cutoff=0.6)

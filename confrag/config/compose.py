@@ -65,10 +65,8 @@ def compose(overrides: Sequence[str], config_dir: str | Path | None = None) -> C
         try:
             with initialize_config_module(CONFIG_MODULE, version_base="1.3", job_name="confrag"):
                 config = hydra_compose("config", [*arguments, *search], return_hydra_config=True)
-                keys: list[Any] = [key for key in config if key != "hydra"]
-                own = OmegaConf.masked_copy(config, keys)
                 check_hydra(config.hydra)
-                return plain(own, config.hydra, folder)
+                return plain(config, config.hydra, folder)
         except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError, RecursionError) as error:
             raise explain(error, folder) from None
 
@@ -77,7 +75,7 @@ def plain(config: DictConfig, hydra: DictConfig, config_dir: Path | None = None)
     """The plain data of a configuration that Hydra composed.
 
     Args:
-        config: the configuration, without Hydra's own part.
+        config: the configuration, with or without Hydra's own part.
         hydra: Hydra's own part.
         config_dir: the user's own folder.
 
@@ -87,7 +85,7 @@ def plain(config: DictConfig, hydra: DictConfig, config_dir: Path | None = None)
     choices = {str(k): str(v) for k, v in hydra.runtime.choices.items() if v is not None and "hydra/" not in str(k)}
     check_files(choices, config_dir)
     try:
-        data = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        data = {str(key): _resolved(config, key) for key in config if key != "hydra"}
     except OmegaConfBaseException as error:
         path = getattr(error, "full_key", None) or "configuration"
         if isinstance(error, MissingMandatoryValue):
@@ -95,9 +93,15 @@ def plain(config: DictConfig, hydra: DictConfig, config_dir: Path | None = None)
         reason = str(error).splitlines()[0]
         missing = re.match(r"KeyError raised while resolving interpolation: \"(.*)\"", reason)
         raise UserError(f"{path}: {missing[1] if missing else reason}") from None
-    assert isinstance(data, dict)
     overrides = tuple(str(o) for o in hydra.overrides.task)
-    return Composed(choices.get("conf"), {str(k): v for k, v in data.items()}, choices, overrides, config_dir)
+    return Composed(choices.get("conf"), data, choices, overrides, config_dir)
+
+
+def _resolved(config: DictConfig, key: Any) -> Any:
+    if OmegaConf.is_missing(config, key):
+        raise MissingMandatoryValue(f"Missing mandatory value: {key}", full_key=str(key))
+    value = config[key]
+    return OmegaConf.to_container(value, resolve=True, throw_on_missing=True) if OmegaConf.is_config(value) else value
 
 
 def explain(error: Exception, config_dir: Path | None) -> UserError:
