@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ls": ("confrag.cli.listing", "presets and groups with their options"),
     "init": ("confrag.cli.init", "a starter project of your own"),
     "models": ("confrag.cli.models", "local models: ls, pull NAME"),
+    "cache": ("confrag.cli.cache", "the embedding cache: stats, clear"),
     "doctor": ("confrag.cli.doctor", "what is installed, what is missing, which servers answer"),
 }
 """Verb -> module (with a function of the verb's name) and a line of help."""

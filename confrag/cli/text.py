@@ -21,8 +21,8 @@ def announce(app: App) -> None:
     corpus = app.corpus
     nodes = ", ".join(f"{count:,} {group}" for group, count in corpus.nodes.items())
     say(
-        f"{app.plan.name}: {corpus.added} of {corpus.files} files, {nodes}; {corpus.embedded:,} texts embedded "
-        f"in {app.timings_s['ingest']:.1f} s"
+        f"{app.plan.name}: {corpus.added} of {corpus.files} files, {nodes}; {corpus.embedded:,} texts embedded, "
+        f"{corpus.embedding_cache_hits:,} from the cache, in {app.timings_s['ingest']:.1f} s"
     )
     for failed in corpus.failed:
         say(f"  not read: {failed.file}: {failed.reason}")

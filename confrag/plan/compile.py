@@ -24,7 +24,7 @@ from confrag.schema.retrieval import SIMILARITIES, RetrieverSpec, StepSpec, bran
 from confrag.schema.root import Config
 from confrag.schema.store import ChromaStoreSpec, MapStoreSpec, SplitStoreSpec, StoreSpec
 
-__all__ = ["compile_plan"]
+__all__ = ["OF_THE_QUERY", "compile_plan"]
 
 
 def compile_plan(config: Config, name: str | None = None) -> Plan:
@@ -48,6 +48,7 @@ def compile_plan(config: Config, name: str | None = None) -> Plan:
         name=name or "custom",
         collection=_collection(store, corpus, groups, [m for m in models if m.role == "embed"]),
         state_dir=config.state_dir,
+        embedding_cache_mb=config.embedding_cache.max_mb,
         corpus=corpus,
         store=store,
         groups=groups,
@@ -144,7 +145,7 @@ def _without(value: Any, drop: Callable[[str, Any], bool]) -> Any:
     return [_without(child, drop) for child in value] if isinstance(value, list | tuple) else value
 
 
-_OF_THE_QUERY = ("context", "query_prefix", "search_params", "threads")
+OF_THE_QUERY = ("context", "query_prefix", "search_params", "threads")
 """Parameters of a store or an embedding model that leave the stored rows as they are."""
 
 
@@ -162,7 +163,7 @@ def _collection(
 
 
 def _of_the_query(key: str, value: object) -> bool:
-    return key in _OF_THE_QUERY
+    return key in OF_THE_QUERY
 
 
 def _absolute(path: str) -> str:

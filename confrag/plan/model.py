@@ -163,6 +163,7 @@ class Plan:
     name: str
     collection: str
     state_dir: str
+    embedding_cache_mb: int
     corpus: CorpusPlan
     store: StorePlan
     groups: tuple[GroupPlan, ...]

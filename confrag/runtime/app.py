@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,6 +17,7 @@ from lazyllm.tools.rag import DocNode
 from confrag.build.answer import Reply
 from confrag.build.document import INDICES, build_document, build_store_conf, build_transforms
 from confrag.build.graph import Graph, build_graph
+from confrag.build.models.fingerprint import fingerprint
 from confrag.build.nodes import FILE
 from confrag.build.private import close as close_document
 from confrag.build.progress import ProgressFn, silent
@@ -23,11 +25,15 @@ from confrag.build.trace import Trace, tracing
 from confrag.errors import ConfragError, UserError
 from confrag.plan import Plan, describe
 from confrag.registry import builder
+from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.collection import claim, collection_dir, locked
+from confrag.runtime.embedding_cache import EmbeddingCache, cache_file
 from confrag.runtime.ingest import ingest
 from confrag.runtime.results import Answer, CorpusReport, Hit
 
 __all__ = ["App", "Stream"]
+
+_log = logging.getLogger("confrag")
 
 
 class App:
@@ -66,7 +72,7 @@ class App:
                 stack.callback(models[model.name].close)
             loaded = time.perf_counter()
             claim(directory, conf)
-            embedders = {m.name: models[m.name] for m in self.plan.models if m.role == "embed"}
+            embedders = self._embedders(models, stack)
             transforms = build_transforms(self.plan.groups)
             document, lexical = build_document(self.plan, conf, embedders, transforms)
             stack.callback(close_document, document)
@@ -150,6 +156,18 @@ class App:
                 yield piece
         finally:
             pieces.close()
+
+    def _embedders(self, models: Mapping[str, Any], stack: ExitStack) -> dict[str, CachedEmbedder]:
+        """The embedding models, with the cache that all collections of the `state_dir` share."""
+        cache = None
+        if self.plan.embedding_cache_mb:
+            cache = EmbeddingCache(cache_file(self.plan.state_dir), self.plan.embedding_cache_mb * 2**20)
+            stack.callback(cache.close)
+        return {
+            model.name: CachedEmbedder(models[model.name], cache, fingerprint(model), _log.warning)
+            for model in self.plan.models
+            if model.role == "embed"
+        }
 
     def _started(self) -> Graph:
         if self._graph is None:

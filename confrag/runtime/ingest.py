@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from lazyllm.tools.rag import DocNode, Document, NodeTransform
 
-from confrag.build.models.protocols import Embedder
 from confrag.build.nodes import make_nodes
 from confrag.build.private import finish, write_nodes
 from confrag.build.progress import ProgressFn
@@ -17,6 +16,7 @@ from confrag.build.readers.section import UnreadableFileError
 from confrag.errors import UserError
 from confrag.plan.model import GroupPlan, Plan
 from confrag.registry.readers import EXTENSIONS
+from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.corpus import SourceFile, scan
 from confrag.runtime.results import CorpusReport, FailedFile
 
@@ -31,15 +31,15 @@ class _Count:
     """The stages of the work, as far as they have got."""
 
     progress: ProgressFn
-    embedded: int = 0
-    to_embed: int = 0
+    done: int = 0
+    to_do: int = 0
     nodes: dict[str, int] = field(default_factory=dict)
 
 
 def ingest(
     plan: Plan,
     document: Document,
-    embedders: Mapping[str, Embedder],
+    embedders: Mapping[str, CachedEmbedder],
     transforms: Mapping[str, NodeTransform],
     progress: ProgressFn,
 ) -> CorpusReport:
@@ -90,8 +90,8 @@ def ingest(
         unchanged=0,
         failed=tuple(failed),
         nodes=count.nodes,
-        embedded=count.embedded,
-        embedding_cache_hits=0,
+        embedded=sum(embedder.computed for embedder in embedders.values()),
+        embedding_cache_hits=sum(embedder.hits for embedder in embedders.values()),
     )
 
 
@@ -112,23 +112,23 @@ def _store(
     window: Mapping[str, list[DocNode]],
     groups: Sequence[GroupPlan],
     document: Document,
-    embedders: Mapping[str, Embedder],
+    embedders: Mapping[str, CachedEmbedder],
     count: _Count,
 ) -> None:
     """Embed the nodes of a window and write them."""
     work = [(group, key, window.get(group.name, [])) for group in groups for key in group.embed]
-    count.to_embed += sum(len(nodes) for _, _, nodes in work)
+    count.to_do += sum(len(nodes) for _, _, nodes in work)
     vectors: dict[str, dict[str, object]] = {}
     for _, key, nodes in work:
         texts = [node.text for node in nodes]
-        base = count.embedded
 
-        def report(stage: str, done: int, total: int, base: int = base) -> None:
-            count.progress("embed", base + done, count.to_embed)
+        def report(stage: str, done: int, total: int, base: int = count.done) -> None:
+            count.progress("embed", base + done, count.to_do)
 
         for node, vector in zip(nodes, embedders[key].passages(texts, report), strict=True):
             vectors.setdefault(node.uid, {})[key] = vector
-        count.embedded += len(texts)
+        count.done += len(texts)
+        count.progress("embed", count.done, count.to_do)
     for node in _all(window):
         if node.uid in vectors:
             node.embedding = vectors[node.uid]

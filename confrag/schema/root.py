@@ -51,6 +51,13 @@ class GenerationSpec(Spec):
     """Show the answer while it is written, on a terminal."""
 
 
+class EmbeddingCacheSpec(Spec):
+    """Vectors that were computed once, below `state_dir`, shared by all stores and configurations."""
+
+    max_mb: Annotated[int, Field(strict=True, ge=0, le=100_000_000)] = 4096
+    """How large it may grow; what was not used for longest goes first. 0: no cache."""
+
+
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -86,6 +93,7 @@ class Config(Options):
     recall: Step
     models: Mapping[Name, Annotated[ModelSpec, MODELS]]
     prompts: PromptsSpec
+    embedding_cache: EmbeddingCacheSpec = Field(default_factory=lambda: EmbeddingCacheSpec())
     generation: GenerationSpec = Field(default_factory=lambda: GenerationSpec())
     state_dir: Name = ".confrag"
     """Folder of stores and runs, relative to where the command runs."""

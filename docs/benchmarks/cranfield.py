@@ -85,7 +85,8 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 
 def engine(work: Path, overrides: Iterable[str]) -> confrag.App:
     """An engine over the files with Milvus Lite."""
-    common = ["llm=extractive", f"corpus.path='{work / 'files'}'", f"state_dir='{work / 'state'}'"]
+    places = [f"corpus.path='{work / 'files'}'", f"state_dir='{work / 'state'}'"]
+    common = ["llm=extractive", "embedding_cache.max_mb=0", *places]
     return confrag.load("milvus_hnsw", overrides=[*common, *overrides])
 
 

@@ -216,6 +216,26 @@ def test_a_reader_that_goes_away(folder: Path) -> None:
         assert process.wait(60) == 0
 
 
+def test_the_embedding_cache(folder: Path) -> None:
+    import numpy as np
+
+    from confrag.runtime.embedding_cache import EmbeddingCache, cache_file, text_key
+
+    empty = confrag("cache", "stats")
+    assert empty.stdout.startswith("embedding cache: empty (")
+    assert not (folder / ".confrag").exists()
+    cache = EmbeddingCache(cache_file(".confrag"), 2**20)
+    cache.put("model", {text_key(str(n)): np.ones(4, np.float32) for n in range(3)})
+    cache.close()
+    assert confrag("cache", "stats").stdout.startswith("embedding cache: 3 vectors, 0.")
+    stats = json.loads(confrag("cache", "stats", "output=json").stdout)["embedding_cache"]
+    assert stats["models"] == {"model": 3}
+    assert confrag("cache", "clear").stdout.startswith("embedding cache: 3 vectors removed from ")
+    assert json.loads(confrag("cache", "stats", "output=json").stdout)["embedding_cache"]["models"] == {}
+    wrong = confrag("cache", "empty", code=2)
+    assert wrong.stderr.startswith("confrag: 'cache empty' is not understood\nusage: confrag cache stats")
+
+
 # With an engine.
 
 

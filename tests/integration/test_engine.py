@@ -71,6 +71,20 @@ def test_a_second_start_stores_nothing_twice(store: str, corpus: Path) -> None:
         assert sorted(hit.file for hit in app.retrieve("bees")) == ["canal.html", "tea.md"]
 
 
+def test_each_text_is_embedded_once_for_all_stores(corpus: Path) -> None:
+    counts = []
+    for store in STORES:
+        with confrag.load(store, overrides=overrides(corpus)) as app:
+            counts.append((app.corpus.embedded, app.corpus.embedding_cache_hits))
+            assert app.ask("How hot is the water for green tea?").sources[0].file == "tea.md"
+    assert counts == [(3, 0)] + [(0, 3)] * (len(STORES) - 1)
+    (corpus / "bees.txt").write_text("Bumble bees nest in the ground.", "utf-8")
+    with confrag.load("map", overrides=overrides(corpus)) as app:
+        assert (app.corpus.embedded, app.corpus.embedding_cache_hits) == (1, 2)
+    with confrag.load("map", overrides=overrides(corpus, "embedding_cache.max_mb=0")) as app:
+        assert (app.corpus.embedded, app.corpus.embedding_cache_hits) == (3, 0)
+
+
 def test_the_graph_is_lazyllms(app: confrag.App) -> None:
     import lazyllm
 

@@ -49,6 +49,7 @@ def test_a_whole_plan() -> None:
         name="hybrid",
         collection=plan.collection,
         state_dir=".confrag",
+        embedding_cache_mb=4096,
         corpus=CorpusPlan(("pkg://confrag.sample",), ("**/*",), (), Params(), "report"),
         store=StorePlan(
             "milvus",
@@ -139,6 +140,7 @@ def test_a_plan_is_frozen() -> None:
         "~recall.steps.rerank",
         "llm=extractive",
         "generation.max_tokens=10",
+        "embedding_cache.max_mb=0",
         "prompts=chinese",
         "models.embed.threads=2",
         "models.embed.query_prefix='query: '",

@@ -1,0 +1,101 @@
+"""An embedder that asks the cache first, and keeps what it computes as it goes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from confrag.build.models.protocols import Embedder, Vectors
+from confrag.build.progress import ProgressFn, silent
+from confrag.runtime.embedding_cache import EmbeddingCache, text_key
+
+__all__ = ["CachedEmbedder"]
+
+_STEP = 256
+"""Texts that are embedded before their vectors are kept: what a killed process loses at most."""
+
+
+class CachedEmbedder:
+    """An `Embedder` over another one. A cache that fails is left alone from then on, and said so once.
+
+    Attributes:
+        hits: texts whose vectors were in the cache.
+        computed: texts that went through the model.
+
+    Args:
+        inner: computes what the cache does not have.
+        cache: where vectors are kept; None: nowhere.
+        fingerprint: of the model, see `confrag.build.models.fingerprint`.
+        warn: told when the cache fails.
+    """
+
+    def __init__(
+        self,
+        inner: Embedder,
+        cache: EmbeddingCache | None,
+        fingerprint: str,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._inner = inner
+        self._cache = cache
+        self._fingerprint = fingerprint
+        self._warn = warn
+        self.hits = 0
+        self.computed = 0
+
+    @property
+    def dim(self) -> int:
+        """Number of components of a vector."""
+        return self._inner.dim
+
+    def passages(self, texts: Sequence[str], progress: ProgressFn = silent) -> Vectors:
+        """Embed the texts of a corpus: `[n, dim] float32`, in the order of `texts`."""
+        keys = [text_key(text) for text in texts]
+        distinct = dict(zip(keys, texts, strict=True))
+        found = self._get(list(distinct))
+        self.hits += len(found)
+        missing = [key for key in distinct if key not in found]
+        base = len(found)
+        progress("embed", base, len(distinct))
+        for start in range(0, len(missing), _STEP):
+            step = missing[start : start + _STEP]
+
+            def report(stage: str, done: int, total: int, base: int = base + start) -> None:
+                progress(stage, base + done, len(distinct))
+
+            vectors = self._inner.passages([distinct[key] for key in step], report)
+            computed = dict(zip(step, vectors, strict=True))
+            self.computed += len(computed)
+            self._put(computed)
+            found.update(computed)
+        if not keys:
+            return np.empty((0, self.dim), np.float32)
+        return np.stack([found[key] for key in keys])
+
+    def query(self, text: str) -> Vectors:
+        """Embed a question; questions are not kept."""
+        return self._inner.query(text)
+
+    def close(self) -> None:
+        """Free the model; the cache belongs to somebody else."""
+        self._inner.close()
+
+    def _get(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
+        try:
+            return self._cache.get(self._fingerprint, keys) if self._cache else {}
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return {}
+
+    def _put(self, vectors: dict[bytes, Vectors]) -> None:
+        try:
+            if self._cache:
+                self._cache.put(self._fingerprint, vectors)
+        except sqlite3.Error as error:
+            self._give_up(error)
+
+    def _give_up(self, error: sqlite3.Error) -> None:
+        self._cache = None
+        self._warn(f"the embedding cache failed and is left alone for now: {error}")
