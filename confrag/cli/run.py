@@ -19,11 +19,12 @@ from omegaconf import DictConfig
 
 from confrag.cli.arguments import Arguments, parse
 from confrag.cli.output import reserved_stdout, say
+from confrag.cli.questions import questions_of
 from confrag.config.compose import CONFIG_MODULE, Composed, compose, explain, plain
 from confrag.config.overrides import normalize, quote, split_queries
 from confrag.config.sources import check_option, group_names, user_config_dir
 from confrag.config.validate import validate
-from confrag.errors import ConfragError, UserError
+from confrag.errors import ConfragError
 
 if TYPE_CHECKING:
     from confrag.config import Config
@@ -69,7 +70,7 @@ def run(argv: Sequence[str]) -> int:
     if arguments.multirun:
         compose(_shared(overrides, arguments), arguments.config_dir)
     else:
-        _questions(validate(compose(overrides, arguments.config_dir)))
+        questions_of(validate(compose(overrides, arguments.config_dir)))
     jobs: list[dict[str, Any]] = []
     failures: list[Exception] = []
     with reserved_stdout() as out:
@@ -163,7 +164,7 @@ def _job(config: DictConfig, arguments: Arguments, out: TextIO, jobs: list[dict[
 
 def _execute(composed: Composed, folder: Path, out: TextIO, sweep: bool) -> dict[str, Any]:
     config = validate(composed)
-    questions = _questions(config)
+    questions = questions_of(config)
     resolved = yaml.safe_dump(composed.data, sort_keys=False, allow_unicode=True)
     (folder / "config.yaml").write_text(resolved, "utf-8")
     from confrag.cli.progress import shown
@@ -177,11 +178,13 @@ def _execute(composed: Composed, folder: Path, out: TextIO, sweep: bool) -> dict
         answers = []
         as_text = config.output == "text"
         for question in questions:
+            if as_text and len(questions) > 1:
+                out.write(f"Q: {question}\n")
             answer = _stream(app, question, out) if _streams(config, out) else app.ask(question)
             answers.append(answer)
             _log.info("%s: %s ms", question, answer.timings_ms["total"])
             if as_text:
-                show_answer(answer, out, numbered=len(questions) > 1, told=_streams(config, out))
+                show_answer(answer, out, told=_streams(config, out))
         if not questions and not sweep and as_text and sys.stdin.isatty() and out.isatty():
             answers += _converse(app, config, out)
         document = _document(composed, app, answers)
@@ -210,46 +213,6 @@ def _document(composed: Composed, app: App, answers: Sequence[Answer]) -> dict[s
         "timings_s": app.timings_s,
         "answers": [answer.as_dict() for answer in answers],
     }
-
-
-def _questions(config: Config) -> list[str]:
-    questions = list(config.query or ())
-    if config.queries_file:
-        questions += read_questions(Path(config.queries_file).expanduser())
-    if any(not question.strip() for question in questions):
-        raise UserError("query: the question is empty")
-    return questions
-
-
-def read_questions(path: Path) -> list[str]:
-    """Questions from a file: one a line, or JSON lines with the key ``query``; empty lines are skipped.
-
-    Raises:
-        UserError: the file cannot be read, a line is no such object, or there is no question in it.
-    """
-    try:
-        lines = path.read_text("utf-8-sig").split("\n")  # splitlines() would cut at U+2028 and the like, too
-    except UnicodeDecodeError:
-        raise UserError(f"queries_file={path}: not UTF-8; save the file as UTF-8") from None
-    except OSError as error:
-        raise UserError(f"queries_file={path}: {error.strerror}") from None
-    questions = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        if line.lstrip().startswith("{"):
-            try:
-                line = json.loads(line)["query"]
-            except (ValueError, KeyError):
-                raise UserError(f'queries_file={path}:{number}: not a JSON object with the key "query"') from None
-            if not isinstance(line, str):
-                raise UserError(f'queries_file={path}:{number}: "query" is not a text')
-        if not line.strip():
-            raise UserError(f"queries_file={path}:{number}: the question is empty")
-        questions.append(line.strip())
-    if not questions:
-        raise UserError(f"queries_file={path}: there is no question in it")
-    return questions
 
 
 def _streams(config: Config, out: TextIO) -> bool:
@@ -281,7 +244,7 @@ def _converse(app: App, config: Config, out: TextIO) -> list[Answer]:
         except ConfragError as error:
             say(f"confrag: {error}")
             continue
-        show_answer(answer, out, numbered=False, told=_streams(config, out))
+        show_answer(answer, out, told=_streams(config, out))
         answers.append(answer)
 
 

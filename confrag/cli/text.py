@@ -28,18 +28,15 @@ def announce(app: App) -> None:
         say(f"  not read: {failed.file}: {failed.reason}")
 
 
-def show_answer(answer: Answer, out: TextIO, *, numbered: bool, told: bool) -> None:
+def show_answer(answer: Answer, out: TextIO, *, told: bool) -> None:
     """The answer and its sources.
 
     Args:
         answer: what to show.
         out: where to.
-        numbered: repeat the question, because there are several.
         told: the text has been shown already, piece by piece.
     """
     if not told:
-        if numbered:
-            out.write(f"Q: {answer.query}\n")
         out.write(f"{answer.text}\n")
     if answer.sources:
         out.write("\nSources\n")

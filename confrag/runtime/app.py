@@ -28,7 +28,7 @@ from confrag.registry import builder
 from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.collection import claim, collection_dir, locked
 from confrag.runtime.embedding_cache import EmbeddingCache, cache_file
-from confrag.runtime.ingest import ingest
+from confrag.runtime.ingest import find_files, ingest
 from confrag.runtime.results import Answer, CorpusReport, Hit
 
 __all__ = ["App", "Stream"]
@@ -61,6 +61,7 @@ class App:
         if self._resources is not None:
             return self
         begun = time.perf_counter()
+        found = find_files(self.plan.corpus)
         with ExitStack() as stack:
             directory = collection_dir(self.plan.state_dir, self.plan.collection)
             conf = build_store_conf(self.plan, directory)
@@ -76,12 +77,12 @@ class App:
             transforms = build_transforms(self.plan.groups)
             document, lexical = build_document(self.plan, conf, embedders, transforms)
             stack.callback(close_document, document)
-            self._graph = build_graph(self.plan, document, models, INDICES)
-            self._corpus = ingest(self.plan, document, embedders, transforms, progress)
+            graph = build_graph(self.plan, document, models, INDICES)
+            corpus = ingest(self.plan, found, document, embedders, transforms, progress)
             for retriever in self.plan.retrievers:
                 if retriever.mode == "text":
                     lexical.build(retriever.group, retriever.similarity)
-            self._resources = stack.pop_all()
+            self._graph, self._corpus, self._resources = graph, corpus, stack.pop_all()
         ready = time.perf_counter()
         self.timings_s = {"start": round(loaded - begun, 3), "ingest": round(ready - loaded, 3)}
         return self

@@ -14,13 +14,13 @@ from confrag.build.progress import ProgressFn
 from confrag.build.readers import read
 from confrag.build.readers.section import UnreadableFileError
 from confrag.errors import UserError
-from confrag.plan.model import GroupPlan, Plan
+from confrag.plan.model import CorpusPlan, GroupPlan, Plan
 from confrag.registry.readers import EXTENSIONS
 from confrag.runtime.cached_embedder import CachedEmbedder
-from confrag.runtime.corpus import SourceFile, scan
+from confrag.runtime.corpus import Scan, SourceFile, scan
 from confrag.runtime.results import CorpusReport, FailedFile
 
-__all__ = ["ingest"]
+__all__ = ["find_files", "ingest"]
 
 WINDOW = 4096
 """Nodes that are held before they are embedded and written."""
@@ -36,25 +36,35 @@ class _Count:
     nodes: dict[str, int] = field(default_factory=dict)
 
 
+def find_files(corpus: CorpusPlan) -> Scan:
+    """The files of a corpus; nothing is read yet.
+
+    Raises:
+        UserError: the corpus does not exist or is empty; with ``corpus.on_error=fail``, something in it that no
+            reader takes.
+    """
+    found = scan(corpus.paths, corpus.include, corpus.exclude, {*EXTENSIONS, *corpus.readers})
+    if found.skipped and corpus.on_error == "fail":
+        raise UserError(f"{found.skipped[0].name}: {found.skipped[0].reason} (corpus.on_error=fail)")
+    return found
+
+
 def ingest(
     plan: Plan,
+    found: Scan,
     document: Document,
     embedders: Mapping[str, CachedEmbedder],
     transforms: Mapping[str, NodeTransform],
     progress: ProgressFn,
 ) -> CorpusReport:
-    """Fill an empty store with the corpus of a plan.
+    """Fill an empty store with the files of a corpus.
 
     Raises:
-        UserError: the corpus does not exist or holds nothing that can be read; with ``corpus.on_error=fail``, the
-            first file that cannot be read.
+        UserError: no file can be read; with ``corpus.on_error=fail``, the first one that cannot.
         StoreError: the store could not be written.
     """
     corpus = plan.corpus
-    found = scan(corpus.paths, corpus.include, corpus.exclude, {*EXTENSIONS, *corpus.readers})
     failed = [FailedFile(skipped.name, skipped.reason) for skipped in found.skipped]
-    if failed and corpus.on_error == "fail":
-        raise UserError(f"{failed[0].file}: {failed[0].reason} (corpus.on_error=fail)")
     digest = hashlib.sha256()
     count = _Count(progress, nodes={group.name: 0 for group in plan.groups})
     window: dict[str, list[DocNode]] = {}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from confrag.cli import VERBS, main
-from confrag.cli.run import read_questions
+from confrag.cli.questions import read_questions
 from confrag.errors import UserError
 
 CONFRAG = [sys.executable, "-m", "confrag"]
