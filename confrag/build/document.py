@@ -13,7 +13,7 @@ from lazyllm.tools.rag import Document, NodeTransform
 from confrag.build.indices.exact import ExactIndex
 from confrag.build.indices.lexical import LexicalIndex
 from confrag.build.models.protocols import Embedder
-from confrag.build.private import StoredNodes, activate, embeds, register_index
+from confrag.build.private import StoredNodes, activate, embeds, needs_index, register_index
 from confrag.plan.model import GroupPlan, Plan
 from confrag.registry import builder
 
@@ -79,6 +79,6 @@ def build_document(
     nodes = StoredNodes(document)
     lexical = LexicalIndex(nodes)
     register_index(document, INDICES["text"], lexical)
-    if plan.store.kind == "map":
+    if needs_index(document):
         register_index(document, INDICES["embedding"], ExactIndex(nodes, embeds(document)))
     return document, lexical

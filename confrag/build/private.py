@@ -174,6 +174,11 @@ def register_index(doc: Document, name: str, index: IndexBase) -> None:
     document_store(doc)._indices[name] = index
 
 
+def needs_index(doc: Document) -> bool:
+    """Whether the document's store leaves the search by vectors to an index (LazyLLM's map store does)."""
+    return bool(document_store(doc)._impl.supports_index_registration)
+
+
 def finish(doc: Document) -> None:
     """Bring the stores into the state in which they answer fast, after writing: Milvus flushes and builds its index.
 
@@ -317,6 +322,7 @@ __all__ = [
     "embeds",
     "finish",
     "import_lazyllm",
+    "needs_index",
     "offline_tokenizer",
     "place",
     "quiet",

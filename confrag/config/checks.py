@@ -12,7 +12,7 @@ from confrag.registry import catalogue
 from confrag.registry.indices import MILVUS_LITE_INDICES
 from confrag.registry.readers import READERS
 from confrag.schema.nodes import ROOT
-from confrag.schema.retrieval import SIMILARITIES
+from confrag.schema.retrieval import SIMILARITIES, STEPS, StepSpec
 
 __all__ = ["CHECKS"]
 
@@ -152,11 +152,18 @@ def order(raw: Raw) -> Iterator[Problem]:
     yield from _order("recall", raw.get("recall"), first=True)
 
 
+def _retrieves(step: Raw) -> bool | None:
+    """Whether a step gives nodes for a question; None for a kind that does not exist."""
+    kind = step.get("kind")
+    spec = STEPS[kind].spec if isinstance(kind, str) and kind in STEPS else None
+    return spec.retrieves if spec and issubclass(spec, StepSpec) else None
+
+
 def _order(path: str, step: object, *, first: bool) -> Iterator[Problem]:
     if not isinstance(step, Mapping):
         return
-    retrieves = step.get("kind") in ("retrieve", "parallel", "pipeline")
-    if first and step.get("kind") == "rerank":
+    retrieves = _retrieves(step)
+    if first and retrieves is False:
         yield Problem(path, "nothing has been retrieved before this step; put it behind a step that retrieves")
     if not first and retrieves:
         yield Problem(path, "a step that retrieves comes first in its pipeline; put several into a `parallel`")

@@ -27,7 +27,7 @@ BUILTIN: Mapping[str, tuple[Kind, ...]] = {
         _kind("split", nodes.SplitSpec, "transforms.split:split"),
     ),
     "models": (
-        _kind("local", models.LocalSpec, "models.embedded:build"),
+        _kind("local", models.LocalSpec, "models.local:build"),
         _kind("extractive", models.ExtractiveSpec, "models.extractive:build"),
         _kind("openai_compatible", models.OpenAICompatibleSpec, "models.openai_compatible:build"),
     ),

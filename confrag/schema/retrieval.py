@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -46,12 +46,16 @@ class RetrieverSpec(Spec):
 class StepSpec(Spec):
     """Base of the nodes of `recall`, told apart by `kind`."""
 
+    retrieves: ClassVar[bool] = False
+    """Whether the step takes a question and gives nodes; the others take nodes."""
+
     kind: str
 
 
 class RetrieveSpec(StepSpec):
     """Search by one retriever."""
 
+    retrieves = True
     kind: Literal["retrieve"]
     retriever: Name
 
@@ -86,6 +90,7 @@ Step = Annotated[StepSpec, STEPS]
 class ParallelSpec(StepSpec):
     """Several branches at once, merged."""
 
+    retrieves = True
     kind: Literal["parallel"]
     branches: Annotated[Mapping[Name, Step], Field(min_length=1)]
     merge: Merge = Field(default_factory=lambda: ConcatSpec(kind="concat"))
@@ -96,6 +101,7 @@ class ParallelSpec(StepSpec):
 class PipelineSpec(StepSpec):
     """One step after the other, in the order of the YAML."""
 
+    retrieves = True
     kind: Literal["pipeline"]
     steps: Annotated[Mapping[Name, Step], Field(min_length=1)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from confrag.build.models.fetch import ensure
 from confrag.build.models.protocols import Embedder, RerankModel
@@ -13,6 +13,37 @@ from confrag.registry.catalogue import CATALOGUE, Engine, Role, find
 
 if TYPE_CHECKING:
     from confrag.build.models.llama import LlamaServer
+
+
+def build(
+    *,
+    role: Literal["chat", "embed", "rerank"],
+    model: str,
+    threads: int = 0,
+    query_prefix: str = "",
+    passage_prefix: str = "",
+    pooling: Literal["cls", "mean"] = "cls",
+    max_length: int = 512,
+    context: int = 2048,
+    progress: ProgressFn = silent,
+) -> Any:
+    """An Embedder, a RerankModel or a ChatModel, as the role says; each role looks at its own arguments."""
+    if role == "embed":
+        return build_embed(
+            model=model,
+            query_prefix=query_prefix,
+            passage_prefix=passage_prefix,
+            pooling=pooling,
+            max_length=max_length,
+            threads=threads,
+            progress=progress,
+        )
+    if role == "rerank":
+        return build_rerank(model=model, max_length=max_length, threads=threads, progress=progress)
+    from confrag.build.models.chat import ChatModel, online
+
+    server = build_chat_server(model=model, context=context, threads=threads, progress=progress)
+    return ChatModel(online(server.base_url, model, None, 600.0), f"the local chat model '{model}'", server.close)
 
 
 def build_embed(
@@ -107,4 +138,4 @@ def _locate(model: str, role: Role, progress: ProgressFn) -> tuple[Engine, Path]
     return find(model, role).engine, path  # raises: the name is unknown
 
 
-__all__ = ["build_chat_server", "build_embed", "build_rerank"]
+__all__ = ["build", "build_chat_server", "build_embed", "build_rerank"]
