@@ -6,16 +6,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lazyllm.tools.rag import Document, NodeTransform
 
 from confrag.build.indices.exact import ExactIndex
-from confrag.build.indices.lexical import LexicalIndex
 from confrag.build.models.protocols import Embedder
 from confrag.build.private import StoredNodes, activate, embeds, needs_index, register_index
 from confrag.plan.model import GroupPlan, Plan
 from confrag.registry import builder
+
+if TYPE_CHECKING:
+    from confrag.build.indices.lexical import LexicalIndex
 
 __all__ = ["INDICES", "QueryEmbedding", "build_document", "build_store_conf", "build_transforms"]
 
@@ -67,8 +69,8 @@ def build_document(
     store_conf: dict[str, Any],
     embedders: Mapping[str, Embedder],
     transforms: Mapping[str, NodeTransform],
-) -> tuple[Document, LexicalIndex]:
-    """The document with its node groups and indices, and the index over words; nothing is read yet."""
+) -> tuple[Document, LexicalIndex | None]:
+    """The document with its node groups and indices, and the index over words, if one is asked; nothing is read yet."""
     document = Document(
         embed={name: QueryEmbedding(embedder) for name, embedder in embedders.items()}, store_conf=store_conf
     )
@@ -77,8 +79,12 @@ def build_document(
         document.create_node_group(group.name, transform=transforms[group.name], **parent)
         activate(document, group.name)
     nodes = StoredNodes(document)
-    lexical = LexicalIndex(nodes)
-    register_index(document, INDICES["text"], lexical)
+    lexical = None
+    if any(retriever.mode == "text" for retriever in plan.retrievers):
+        from confrag.build.indices.lexical import LexicalIndex  # its libraries take a while to import
+
+        lexical = LexicalIndex(nodes)
+        register_index(document, INDICES["text"], lexical)
     if needs_index(document):
         register_index(document, INDICES["embedding"], ExactIndex(nodes, embeds(document)))
     return document, lexical

@@ -13,8 +13,10 @@ from confrag.build.readers.section import Section
 from confrag.plan.model import GroupPlan
 from confrag.schema.nodes import ROOT
 
-__all__ = ["FILE", "document_id", "make_nodes"]
+__all__ = ["FILE", "FORMAT", "document_id", "make_nodes"]
 
+FORMAT = 1
+"""To be raised when the same file and configuration give other nodes than before: all collections are then rebuilt."""
 FILE = "file"
 """Key of a node's global metadata that holds the name of its file, relative to the corpus."""
 

@@ -159,11 +159,39 @@ def _delete(doc: Document, key: str, values: list[str], groups: Collection[str] 
         collection = store._gen_collection_name(group)
         # LazyLLM's own removal by document tells its indices neither uids nor the right group.
         uids = _segments(store).uids(collection, {key: values})
+        if not uids:
+            continue
         # Vectors first, by the uids that the text knows: what is interrupted here can be repeated.
         for part in reversed(_parts(store)):
             part.delete(collection, {"uid": uids})
         for index in store._indices.values():
             index.remove(uids, group)
+
+
+def drop_group(doc: Document, group: str) -> None:
+    """Remove everything of a group, also of one that the document does not declare.
+
+    Raises:
+        StoreError: a store fails.
+    """
+    store = document_store(doc)
+    for part in reversed(_parts(store)):
+        part.delete(store._gen_collection_name(group))
+    for index in store._indices.values():
+        index.remove(None, group)
+
+
+def forget(doc: Document) -> None:
+    """Let the indices that live in memory read their groups anew: another process has written."""
+    for index in document_store(doc)._indices.values():
+        index.remove(None)
+
+
+def stored_uids(doc: Document, group: str, doc_ids: Collection[str]) -> list[str]:
+    """Uids of the stored nodes of some documents."""
+    store = document_store(doc)
+    uids: list[str] = _segments(store).uids(store._gen_collection_name(group), {"docid": list(doc_ids)})
+    return uids
 
 
 def register_index(doc: Document, name: str, index: IndexBase) -> None:
@@ -319,8 +347,10 @@ __all__ = [
     "delete_documents",
     "delete_nodes",
     "document_store",
+    "drop_group",
     "embeds",
     "finish",
+    "forget",
     "import_lazyllm",
     "needs_index",
     "offline_tokenizer",
@@ -328,6 +358,7 @@ __all__ = [
     "quiet",
     "register_index",
     "root_logger_kept",
+    "stored_uids",
     "stream_to",
     "write_nodes",
 ]

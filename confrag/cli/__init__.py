@@ -14,6 +14,8 @@ __all__ = ["main"]
 
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("confrag.cli.run", "answer questions from documents, as a configuration declares"),
+    "ingest": ("confrag.cli.ingest", "bring the store up to date with the corpus, and ask nothing"),
+    "plan": ("confrag.cli.ingest", "what ingest would do and why; exit code 3 when there is something to do"),
     "validate": ("confrag.cli.inspect", "every error of a configuration at once"),
     "show": ("confrag.cli.inspect", "the resolved configuration; where=true: which file each value comes from"),
     "graph": ("confrag.cli.inspect", "the compiled graph; format=text|mermaid|json"),
@@ -44,7 +46,8 @@ options of every verb:
   verbose=true       messages of the libraries; debug=true: tracebacks
   -h, --help         this text; 'confrag VERB --help' for a verb
 
-exit codes: 0 fine, 2 a mistake in the configuration or the call, 4 a service does not answer, 1 anything else"""
+exit codes: 0 fine, 2 a mistake in the configuration or the call, 3 plan found work, 4 a service does not answer,
+1 anything else"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -168,13 +168,13 @@ def _execute(composed: Composed, folder: Path, out: TextIO, sweep: bool) -> dict
     resolved = yaml.safe_dump(composed.data, sort_keys=False, allow_unicode=True)
     (folder / "config.yaml").write_text(resolved, "utf-8")
     from confrag.cli.progress import shown
-    from confrag.cli.text import announce, show_answer
+    from confrag.cli.text import announce, announce_work, show_answer
 
     with shown(config.progress) as progress:
         app = _load(composed, config)
-        app.start(progress)
+        app.start(progress, told=lambda work: announce_work(app, work))
     with app:
-        announce(app)
+        announce(app, app.corpus)
         answers = []
         as_text = config.output == "text"
         for question in questions:
@@ -208,7 +208,7 @@ def _load(composed: Composed, config: Config) -> App:
 def _document(composed: Composed, app: App, answers: Sequence[Answer]) -> dict[str, Any]:
     return {
         "conf": composed.name,
-        "collection": app.plan.collection,
+        "collection": app.compiled.collection,
         "corpus": app.corpus.as_dict(),
         "timings_s": app.timings_s,
         "answers": [answer.as_dict() for answer in answers],

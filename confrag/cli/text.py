@@ -9,23 +9,78 @@ from confrag.cli.output import say
 
 if TYPE_CHECKING:
     from confrag.runtime.app import App
-    from confrag.runtime.results import Answer, Hit
+    from confrag.runtime.outlook import Outlook
+    from confrag.runtime.results import Answer, CorpusReport, Hit
+    from confrag.runtime.work import Work
 
-__all__ = ["announce", "show_answer", "show_jobs"]
+__all__ = ["announce", "announce_work", "show_answer", "show_jobs", "show_outlook"]
 
 _SNIPPET = 160
+_LISTED = 5
 
 
-def announce(app: App) -> None:
+def announce_work(app: App, work: Work) -> None:
+    """One line on what is going to be done, when there is something; `confrag plan` says more."""
+    if not work.nothing:
+        say(f"{app.compiled.name}: {_summary(work)}")
+
+
+def announce(app: App, corpus: CorpusReport) -> None:
     """One line on the corpus, and one for each file that could not be read."""
-    corpus = app.corpus
     nodes = ", ".join(f"{count:,} {group}" for group, count in corpus.nodes.items())
-    say(
-        f"{app.plan.name}: {corpus.added} of {corpus.files} files, {nodes}; {corpus.embedded:,} texts embedded, "
-        f"{corpus.embedding_cache_hits:,} from the cache, in {app.timings_s['ingest']:.1f} s"
-    )
+    held = corpus.added + corpus.changed + corpus.unchanged
+    idle = not (corpus.added or corpus.changed or corpus.removed or corpus.embedded or corpus.embedding_cache_hits)
+    embedded = f"{corpus.embedded:,} texts embedded, {corpus.embedding_cache_hits:,} from the cache"
+    done = "up to date" if idle else embedded
+    say(f"{app.compiled.name}: {_files(held)}, {nodes}; {done}, in {app.timings_s['ingest']:.1f} s")
     for failed in corpus.failed:
         say(f"  not read: {failed.file}: {failed.reason}")
+
+
+def _summary(work: Work) -> str:
+    """What is to do, in a line."""
+    rebuilt = [
+        f"{reason}: {'build' if work.fresh else 'rebuild'} `{entry.recipe.group}`"
+        for entry in work.groups
+        for reason in entry.reasons[:1]
+        if not entry.recipe.group.startswith("lazyllm_")
+    ]
+    counts = [f"{len(getattr(work, kind)):,} {kind}" for kind in ("added", "changed", "removed") if getattr(work, kind)]
+    files = f"files: {', '.join(counts)}" if counts else ""
+    return "; ".join(filter(None, [work.fresh, files, *rebuilt, *(f"`{group}` is dropped" for group in work.dropped)]))
+
+
+def show_outlook(name: str, outlook: Outlook, out: TextIO) -> None:
+    """What an ingest would do."""
+    unchanged = f"{_files(len(outlook.unchanged))} unchanged"
+    if outlook.up_to_date:
+        out.write(f"{name}: up to date; {unchanged}\n")
+    else:
+        out.write(f"{name}: {outlook.fresh or 'there is something to do'}\n")
+        for kind in ("added", "changed", "removed"):
+            names = getattr(outlook, kind)
+            more = f", and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+            if names:
+                out.write(f"  {kind}: {_files(len(names))}: {', '.join(names[:_LISTED])}{more}\n")
+        if outlook.unchanged:
+            out.write(f"  {unchanged}\n")
+    for group in outlook.groups:
+        verb = "build" if outlook.fresh else "rebuild"
+        what = f"{'; '.join(group.reasons)}: {verb} `{group.group}`" if group.reasons else f"`{group.group}`"
+        parts = [f"{what} ({group.nodes:,} nodes)"]
+        if group.embed or group.cached:
+            parts.append(f"embedding cache covers {group.cached:,}, {group.embed:,} texts to embed")
+        if group.indices:
+            parts.append(f"index {', '.join(group.indices)}")
+        out.write(f"  {'; '.join(parts)}\n")
+    for group_name in outlook.dropped:
+        out.write(f"  `{group_name}` is not used any more: dropped\n")
+    for file, reason in outlook.failed.items():
+        out.write(f"  not read: {file}: {reason}\n")
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file" if count == 1 else f"{count:,} files"
 
 
 def show_answer(answer: Answer, out: TextIO, *, told: bool) -> None:

@@ -24,7 +24,7 @@ from confrag.schema.retrieval import SIMILARITIES, RetrieverSpec, StepSpec, bran
 from confrag.schema.root import Config
 from confrag.schema.store import ChromaStoreSpec, MapStoreSpec, SplitStoreSpec, StoreSpec
 
-__all__ = ["OF_THE_QUERY", "compile_plan"]
+__all__ = ["OF_THE_QUERY", "compile_plan", "corpus_paths", "store_of_rows"]
 
 
 def compile_plan(config: Config, name: str | None = None) -> Plan:
@@ -49,6 +49,7 @@ def compile_plan(config: Config, name: str | None = None) -> Plan:
         collection=_collection(store, corpus, groups, [m for m in models if m.role == "embed"]),
         state_dir=config.state_dir,
         embedding_cache_mb=config.embedding_cache.max_mb,
+        lock_timeout_s=config.lock_timeout_s,
         corpus=corpus,
         store=store,
         groups=groups,
@@ -145,7 +146,7 @@ def _without(value: Any, drop: Callable[[str, Any], bool]) -> Any:
     return [_without(child, drop) for child in value] if isinstance(value, list | tuple) else value
 
 
-OF_THE_QUERY = ("context", "query_prefix", "search_params", "threads")
+OF_THE_QUERY = ("context", "query_prefix", "search_params", "threads", "timeout_s")
 """Parameters of a store or an embedding model that leave the stored rows as they are."""
 
 
@@ -154,12 +155,22 @@ def _collection(
 ) -> str:
     """Fingerprint of what determines the stored nodes and vectors; threads and the like do not."""
     parts = {
-        "store": [store.kind, _without(store.params, _of_the_query)],
-        "corpus": [[_absolute(path) for path in corpus.paths], corpus.readers],
+        "store": store_of_rows(store),
+        "corpus": [corpus_paths(corpus), corpus.readers],
         "groups": [[g.name, g.parent, g.kind, g.params, g.embed] for g in groups],
         "embed": [[m.name, m.kind, _without(m.params, _of_the_query)] for m in embedders],
     }
     return hashlib.sha256(canonical(parts).encode()).hexdigest()[:12]
+
+
+def store_of_rows(store: StorePlan) -> list[Any]:
+    """Kind and parameters of a store, less those that leave its rows as they are."""
+    return [store.kind, _without(store.params, _of_the_query)]
+
+
+def corpus_paths(corpus: CorpusPlan) -> list[str]:
+    """The paths of a corpus, absolute."""
+    return [_absolute(path) for path in corpus.paths]
 
 
 def _of_the_query(key: str, value: object) -> bool:

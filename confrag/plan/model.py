@@ -164,6 +164,7 @@ class Plan:
     collection: str
     state_dir: str
     embedding_cache_mb: int
+    lock_timeout_s: float
     corpus: CorpusPlan
     store: StorePlan
     groups: tuple[GroupPlan, ...]

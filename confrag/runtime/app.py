@@ -15,43 +15,58 @@ import lazyllm
 from lazyllm.tools.rag import DocNode
 
 from confrag.build.answer import Reply
-from confrag.build.document import INDICES, build_document, build_store_conf, build_transforms
+from confrag.build.document import INDICES
 from confrag.build.graph import Graph, build_graph
 from confrag.build.models.fingerprint import fingerprint
 from confrag.build.nodes import FILE
-from confrag.build.private import close as close_document
 from confrag.build.progress import ProgressFn, silent
 from confrag.build.trace import Trace, tracing
 from confrag.errors import ConfragError, UserError
 from confrag.plan import Plan, describe
+from confrag.plan.model import ModelPlan
 from confrag.registry import builder
 from confrag.runtime.cached_embedder import CachedEmbedder
-from confrag.runtime.collection import claim, collection_dir, locked
+from confrag.runtime.collection import Collection
 from confrag.runtime.embedding_cache import EmbeddingCache, cache_file
-from confrag.runtime.ingest import find_files, ingest
+from confrag.runtime.ingest import find_files
+from confrag.runtime.outlook import Outlook, look_ahead
 from confrag.runtime.results import Answer, CorpusReport, Hit
+from confrag.runtime.work import Work
 
 __all__ = ["App", "Stream"]
 
 _log = logging.getLogger("confrag")
 
 
+def nothing(work: Work) -> None:
+    """Say nothing of what is to be done."""
+
+
 class App:
-    """A plan, brought to life by `start` and ended by `close`; a context manager does both.
+    """A compiled plan, brought to life by `start` and ended by `close`; a context manager does both.
+
+    Attributes:
+        compiled: what the configuration comes to, as plain data.
+        timings_s: seconds that the last start or ingest took, by part.
 
     Creating one is cheap: models are loaded and the store is opened by `start`. Questions may be asked from several
     threads at once.
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+        self.compiled = plan
         self._resources: ExitStack | None = None
         self._graph: Graph | None = None
         self._corpus: CorpusReport | None = None
+        self._collection: Collection | None = None
         self.timings_s: dict[str, float] = {}
 
-    def start(self, progress: ProgressFn = silent) -> App:
+    def start(self, progress: ProgressFn = silent, told: Callable[[Work], None] = nothing) -> App:
         """Load the models, bring the store up to date with the corpus, compile the graph.
+
+        Args:
+            progress: told how far long work has got.
+            told: called once with what is to be done, before it is done.
 
         Raises:
             UserError: a corpus, model or place on disk that cannot be used.
@@ -61,35 +76,60 @@ class App:
         if self._resources is not None:
             return self
         begun = time.perf_counter()
-        found = find_files(self.plan.corpus)
+        find_files(self.compiled.corpus)  # a mistake there is told before models are loaded
         with ExitStack() as stack:
-            directory = collection_dir(self.plan.state_dir, self.plan.collection)
-            conf = build_store_conf(self.plan, directory)
-            stack.enter_context(locked(directory, conf))
             models: dict[str, Any] = {}
-            for model in self.plan.models:
-                build = builder("models", model.kind)
-                models[model.name] = build(role=model.role, **model.params.thaw(), progress=progress)
+            for model in self.compiled.models:
+                models[model.name] = self._load(model, progress)
                 stack.callback(models[model.name].close)
             loaded = time.perf_counter()
-            claim(directory, conf)
-            embedders = self._embedders(models, stack)
-            transforms = build_transforms(self.plan.groups)
-            document, lexical = build_document(self.plan, conf, embedders, transforms)
-            stack.callback(close_document, document)
-            graph = build_graph(self.plan, document, models, INDICES)
-            corpus = ingest(self.plan, found, document, embedders, transforms, progress)
-            for retriever in self.plan.retrievers:
-                if retriever.mode == "text":
-                    lexical.build(retriever.group, retriever.similarity)
-            self._graph, self._corpus, self._resources = graph, corpus, stack.pop_all()
+            collection = Collection(self.compiled, self._embedders(stack, models))
+            stack.callback(collection.close)
+            report = collection.open(progress, told)
+            graph = build_graph(self.compiled, collection.document, models, INDICES)
+            for retriever in self.compiled.retrievers:
+                if retriever.mode == "text" and collection.lexical:
+                    collection.lexical.build(retriever.group, retriever.similarity)
+            self._graph, self._corpus, self._collection = graph, report, collection
+            self._resources = stack.pop_all()
         ready = time.perf_counter()
         self.timings_s = {"start": round(loaded - begun, 3), "ingest": round(ready - loaded, 3)}
         return self
 
+    def plan(self, progress: ProgressFn = silent) -> Outlook:
+        """What an ingest would do and cost. Nothing is written, no model is loaded; needs no start.
+
+        Raises:
+            UserError: a corpus that cannot be read.
+        """
+        return look_ahead(self.compiled, Collection(self.compiled, {}).work(), progress)
+
+    def ingest(self, progress: ProgressFn = silent, told: Callable[[Work], None] = nothing) -> CorpusReport:
+        """Bring the store up to date with the corpus, before a start or after it. Loads a model only to embed with it.
+
+        Args:
+            progress: told how far it has got.
+            told: called once with what is to be done, before it is done.
+
+        Raises:
+            UserError: a corpus, model or place on disk that cannot be used.
+            ServiceError: a server that does not answer.
+            StoreError: the store could not be written.
+        """
+        if self._collection is not None:
+            self._corpus = self._collection.update(progress, told)
+            return self._corpus
+        begun = time.perf_counter()
+        with ExitStack() as stack:
+            collection = Collection(self.compiled, self._embedders(stack, {}, progress))
+            stack.callback(collection.close)
+            report = collection.open(progress, told)
+        self.timings_s = {"start": 0.0, "ingest": round(time.perf_counter() - begun, 3)}
+        return report
+
     def close(self) -> None:
         """Free the models, the store and the servers that were started. May be called more than once."""
-        resources, self._resources, self._graph = self._resources, None, None
+        resources, self._resources, self._graph, self._collection = self._resources, None, None, None
         if resources:
             resources.close()
 
@@ -106,14 +146,14 @@ class App:
 
     @property
     def corpus(self) -> CorpusReport:
-        """What `start` did with the corpus."""
+        """What the start, or the last ingest, did with the corpus."""
         self._started()
         assert self._corpus is not None
         return self._corpus
 
     def describe(self) -> dict[str, Any]:
         """The graph as plain data; needs no start."""
-        return describe(self.plan)
+        return describe(self.compiled)
 
     def ask(self, query: str) -> Answer:
         """Answer a question from the corpus.
@@ -158,17 +198,32 @@ class App:
         finally:
             pieces.close()
 
-    def _embedders(self, models: Mapping[str, Any], stack: ExitStack) -> dict[str, CachedEmbedder]:
-        """The embedding models, with the cache that all collections of the `state_dir` share."""
+    def _load(self, model: ModelPlan, progress: ProgressFn) -> Any:
+        return builder("models", model.kind)(role=model.role, **model.params.thaw(), progress=progress)
+
+    def _embedders(
+        self, stack: ExitStack, models: Mapping[str, Any], progress: ProgressFn = silent
+    ) -> dict[str, CachedEmbedder]:
+        """The embedding models, with the cache that all collections of the `state_dir` share.
+
+        One that is not among `models` is loaded when it is first needed, and closed with the stack.
+        """
         cache = None
-        if self.plan.embedding_cache_mb:
-            cache = EmbeddingCache(cache_file(self.plan.state_dir), self.plan.embedding_cache_mb * 2**20)
+        if self.compiled.embedding_cache_mb:
+            cache = EmbeddingCache(cache_file(self.compiled.state_dir), self.compiled.embedding_cache_mb * 2**20)
             stack.callback(cache.close)
-        return {
-            model.name: CachedEmbedder(models[model.name], cache, fingerprint(model), _log.warning)
-            for model in self.plan.models
-            if model.role == "embed"
-        }
+        embedders = {}
+        for model in self.compiled.models:
+            if model.role != "embed":
+                continue
+
+            def load(model: ModelPlan = model) -> Any:
+                return models[model.name] if model.name in models else self._load(model, progress)
+
+            embedders[model.name] = CachedEmbedder(load, cache, fingerprint(model), _log.warning)
+            if model.name not in models:
+                stack.callback(embedders[model.name].close)
+        return embedders
 
     def _started(self) -> Graph:
         if self._graph is None:
@@ -192,6 +247,8 @@ class App:
     def _run(self, flow: Any, query: str, trace: Trace) -> Any:
         if not query.strip():
             raise UserError("query: the question is empty")
+        assert self._collection is not None
+        self._collection.refresh()
         with lazyllm.new_session(), tracing(trace):
             try:
                 return flow(query)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,7 +26,7 @@ class CachedEmbedder:
         computed: texts that went through the model.
 
     Args:
-        inner: computes what the cache does not have.
+        load: gives the embedder that computes what the cache does not have; called when it is first needed.
         cache: where vectors are kept; None: nowhere.
         fingerprint: of the model, see `confrag.build.models.fingerprint`.
         warn: told when the cache fails.
@@ -33,12 +34,14 @@ class CachedEmbedder:
 
     def __init__(
         self,
-        inner: Embedder,
+        load: Callable[[], Embedder],
         cache: EmbeddingCache | None,
         fingerprint: str,
         warn: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._inner = inner
+        self._load = load
+        self._guard = threading.Lock()
+        self._loaded: Embedder | None = None
         self._cache = cache
         self._fingerprint = fingerprint
         self._warn = warn
@@ -51,7 +54,7 @@ class CachedEmbedder:
         return self._inner.dim
 
     def passages(self, texts: Sequence[str], progress: ProgressFn = silent) -> Vectors:
-        """Embed the texts of a corpus: `[n, dim] float32`, in the order of `texts`."""
+        """Embed the texts of a corpus: `[n, dim] float32`, in the order of `texts`; `[0, 0]` of none."""
         keys = [text_key(text) for text in texts]
         distinct = dict(zip(keys, texts, strict=True))
         found = self._get(list(distinct))
@@ -71,7 +74,7 @@ class CachedEmbedder:
             self._put(computed)
             found.update(computed)
         if not keys:
-            return np.empty((0, self.dim), np.float32)
+            return np.empty((0, 0), np.float32)
         return np.stack([found[key] for key in keys])
 
     def query(self, text: str) -> Vectors:
@@ -79,8 +82,18 @@ class CachedEmbedder:
         return self._inner.query(text)
 
     def close(self) -> None:
-        """Free the model; the cache belongs to somebody else."""
-        self._inner.close()
+        """Free the model, if it was loaded; the cache belongs to somebody else."""
+        with self._guard:
+            loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            loaded.close()
+
+    @property
+    def _inner(self) -> Embedder:
+        with self._guard:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
 
     def _get(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
         try:

@@ -123,6 +123,20 @@ class EmbeddingCache:
                         self._database.executemany("UPDATE vectors SET used = ? WHERE model = ? AND text = ?", stale)
         return found
 
+    def held(self, fingerprint: str, keys: Sequence[bytes]) -> int:
+        """How many of the keys are there; does not count as a use."""
+        found = 0
+        for start in range(0, len(keys), _BATCH):
+            batch = list(keys[start : start + _BATCH])
+            marks = ",".join("?" * len(batch))
+            query = (
+                "SELECT count(*) FROM vectors JOIN models ON models.id = model "
+                f"WHERE fingerprint = ? AND text IN ({marks})"
+            )
+            with self._lock:
+                found += int(self._database.execute(query, (fingerprint, *batch)).fetchone()[0])
+        return found
+
     def put(self, fingerprint: str, vectors: Mapping[bytes, Vectors]) -> None:
         """Store vectors by key; then make room, if the cache has grown beyond its size."""
         now = int(time.time()) // _HOUR

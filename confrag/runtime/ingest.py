@@ -1,39 +1,31 @@
-"""From files to rows in the store: read, cut, embed, write."""
+"""From files to rows in the store: read, cut, embed, write; then remove what the rows replace."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lazyllm.tools.rag import DocNode, Document, NodeTransform
 
-from confrag.build.nodes import make_nodes
-from confrag.build.private import finish, write_nodes
+from confrag.build.nodes import document_id, make_nodes
+from confrag.build.private import delete_documents, delete_nodes, drop_group, finish, stored_uids, write_nodes
 from confrag.build.progress import ProgressFn
 from confrag.build.readers import read
-from confrag.build.readers.section import UnreadableFileError
+from confrag.build.readers.section import Section, UnreadableFileError
 from confrag.errors import UserError
-from confrag.plan.model import CorpusPlan, GroupPlan, Plan
+from confrag.plan.model import CorpusPlan, Plan
 from confrag.registry.readers import EXTENSIONS
 from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.corpus import Scan, SourceFile, scan
-from confrag.runtime.results import CorpusReport, FailedFile
+from confrag.runtime.fingerprints import GroupRecipe
+from confrag.runtime.manifest import FileRecord, GroupRecord, Manifest, Stamp
+from confrag.runtime.work import FileWork, Work, content_hash, stamp_of
 
-__all__ = ["find_files", "ingest"]
+__all__ = ["Ingest", "find_files", "read_file"]
 
 WINDOW = 4096
 """Nodes that are held before they are embedded and written."""
-
-
-@dataclass
-class _Count:
-    """The stages of the work, as far as they have got."""
-
-    progress: ProgressFn
-    done: int = 0
-    to_do: int = 0
-    nodes: dict[str, int] = field(default_factory=dict)
+_ATTEMPTS = 3
 
 
 def find_files(corpus: CorpusPlan) -> Scan:
@@ -49,104 +41,174 @@ def find_files(corpus: CorpusPlan) -> Scan:
     return found
 
 
-def ingest(
-    plan: Plan,
-    found: Scan,
-    document: Document,
-    embedders: Mapping[str, CachedEmbedder],
-    transforms: Mapping[str, NodeTransform],
-    progress: ProgressFn,
-) -> CorpusReport:
-    """Fill an empty store with the files of a corpus.
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What was read of a file, with the stamp and hash of just that content."""
+
+    stamp: Stamp
+    hash: str
+    sections: Sequence[Section]
+
+
+def read_file(file: SourceFile, readers: Mapping[str, str]) -> Content:
+    """Read a file whose content stays the same meanwhile; one that changes is read again, three times at most.
 
     Raises:
-        UserError: no file can be read; with ``corpus.on_error=fail``, the first one that cannot.
-        StoreError: the store could not be written.
+        UnreadableFileError: it cannot be read, or never stays the same.
     """
-    corpus = plan.corpus
-    failed = [FailedFile(skipped.name, skipped.reason) for skipped in found.skipped]
-    digest = hashlib.sha256()
-    count = _Count(progress, nodes={group.name: 0 for group in plan.groups})
-    window: dict[str, list[DocNode]] = {}
-    read_files = 0
-    for number, file in enumerate(found.files, start=1):
+    for _ in range(_ATTEMPTS):
         try:
-            nodes = _file_nodes(file, plan, transforms, digest)
+            before = stamp_of(file.path)
+            digest = content_hash(file.path)
+            sections = read(file.path, readers)
+            if stamp_of(file.path) == before and content_hash(file.path) == digest:
+                return Content(before, digest, sections)
+        except OSError as error:
+            raise UnreadableFileError(file.path, error.strerror or str(error)) from None
+    raise UnreadableFileError(file.path, "it changes while it is read; it is read again at the next start")
+
+
+@dataclass
+class _Window:
+    """Files whose nodes are written together."""
+
+    works: list[FileWork] = field(default_factory=list)
+    nodes: dict[str, list[DocNode]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.nodes.values()))
+
+    def all_nodes(self) -> Iterator[DocNode]:
+        for members in self.nodes.values():
+            yield from members
+
+
+class Ingest:
+    """Does the work, once. Whatever ends it early, the next one ends in the same rows as if nothing had happened.
+
+    Args:
+        plan: of the collection.
+        recipes: of its node groups.
+        manifest: of the collection, which must be locked for this process.
+        document: open, with its groups.
+        embedders: by name.
+        transforms: by group.
+        progress: told of the stages ``read``, ``embed`` and ``index``.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        recipes: Mapping[str, GroupRecipe],
+        manifest: Manifest,
+        document: Document,
+        embedders: Mapping[str, CachedEmbedder],
+        transforms: Mapping[str, NodeTransform],
+        progress: ProgressFn,
+    ) -> None:
+        self._plan = plan
+        self._recipes = recipes
+        self._manifest = manifest
+        self._document = document
+        self._embedders = embedders
+        self._transforms = transforms
+        self._progress = progress
+        self._embedded = 0
+        self._to_embed = 0
+        self._records: dict[str, FileRecord] = {}
+
+    def run(self, work: Work) -> None:
+        """Bring the rows in line with the corpus.
+
+        Raises:
+            UserError: with ``corpus.on_error=fail``, the first file that cannot be read.
+            StoreError: the store could not be written.
+        """
+        self._rebuild(work)
+        window = _Window()
+        for number, entry in enumerate(work.files, start=1):
+            self._add(entry, window)
+            self._progress("read", number, len(work.files))
+            if len(window) >= WINDOW:
+                self._write(window)
+                window = _Window()
+        self._write(window)
+        gone = {name: work.records[name].stamp for name in work.removed}
+        gone |= {name: record.stamp for name, record in self._records.items() if record.state == "failed"}
+        self._manifest.begin(gone)
+        delete_documents(self._document, [document_id(name) for name in gone])
+        self._progress("index", 0, 1)
+        finish(self._document)
+        self._manifest.settle(self._records, work.removed)
+        self._progress("index", 1, 1)
+
+    def _rebuild(self, work: Work) -> None:
+        """Empty the groups that are built anew; their files are then read as if they had no rows in them."""
+        for group in (*work.dropped, *(entry.recipe.group for entry in work.groups)):
+            self._manifest.drop_group(group)
+            drop_group(self._document, group)
+        for entry in work.groups:
+            self._manifest.add_group(entry.recipe.group, GroupRecord(entry.recipe.fingerprint, entry.recipe.values))
+
+    def _add(self, work: FileWork, window: _Window) -> None:
+        """Read a file and cut it into nodes; one that cannot be read is noted as failed."""
+        name, corpus = work.file.name, self._plan.corpus
+        made = {group: recipe.fingerprint for group, recipe in self._recipes.items()}
+        try:
+            content = read_file(work.file, corpus.readers)
         except UnreadableFileError as error:
             if corpus.on_error == "fail":
-                raise UserError(f"{file.name}: {error.reason} (corpus.on_error=fail)") from None
-            failed.append(FailedFile(file.name, error.reason))
-        else:
-            read_files += 1
-            for group, members in nodes.items():
-                window.setdefault(group, []).extend(members)
-        progress("read", number, len(found.files))
-        if sum(map(len, window.values())) >= WINDOW:
-            _store(window, plan.groups, document, embedders, count)
-            window = {}
-    if not read_files:
-        reasons = "; ".join(f"{entry.file}: {entry.reason}" for entry in failed[:3])
-        raise UserError(f"corpus.path: no file could be read ({reasons})")
-    _store(window, plan.groups, document, embedders, count)
-    progress("index", 0, 1)
-    finish(document)
-    progress("index", 1, 1)
-    return CorpusReport(
-        version=digest.hexdigest()[:12],
-        files=len(found.files),
-        added=read_files,
-        changed=0,
-        removed=0,
-        unchanged=0,
-        failed=tuple(failed),
-        nodes=count.nodes,
-        embedded=sum(embedder.computed for embedder in embedders.values()),
-        embedding_cache_hits=sum(embedder.hits for embedder in embedders.values()),
-    )
+                raise UserError(f"{name}: {error.reason} (corpus.on_error=fail)") from None
+            failed = {group: (fingerprint, 0) for group, fingerprint in made.items()}
+            self._records[name] = FileRecord(_stamp(work), "", "failed", error.reason, failed)
+            return
+        nodes = make_nodes(name, str(work.file.path), content.sections, self._plan.groups, self._transforms)
+        if work.before is None or content.hash != work.before.hash:
+            # It may have changed after it was compared.
+            work = replace(work, groups=tuple(self._recipes))
+        for group in work.groups:
+            window.nodes.setdefault(group, []).extend(nodes[group])
+        window.works.append(work)
+        counts = {group: (made[group], len(members)) for group, members in nodes.items()}
+        self._records[name] = FileRecord(content.stamp, content.hash, "done", groups=counts)
+
+    def _write(self, window: _Window) -> None:
+        """Embed and write the nodes of a window; what its files had before goes when the new rows are there."""
+        if not window.works:
+            return
+        self._embed(window)
+        self._manifest.begin({work.file.name: self._records[work.file.name].stamp for work in window.works})
+        write_nodes(self._document, list(window.all_nodes()))
+        for group in self._recipes:
+            # Also of a file that was never done: a killed process may have written another content of it.
+            known = [document_id(work.file.name) for work in window.works if work.before and group in work.groups]
+            if known:
+                new = {node.uid for node in window.nodes.get(group, ())}
+                old = stored_uids(self._document, group, known)
+                delete_nodes(self._document, group, [uid for uid in old if uid not in new])
+
+    def _embed(self, window: _Window) -> None:
+        work = [(group, key) for group in self._plan.groups for key in group.embed if window.nodes.get(group.name)]
+        self._to_embed += sum(len(window.nodes[group.name]) for group, _ in work)
+        vectors: dict[str, dict[str, object]] = {}
+        for group, key in work:
+            nodes = window.nodes[group.name]
+
+            def report(stage: str, done: int, total: int, base: int = self._embedded) -> None:
+                self._progress("embed", base + done, self._to_embed)
+
+            embedded = self._embedders[key].passages([node.text for node in nodes], report)
+            for node, vector in zip(nodes, embedded, strict=True):
+                vectors.setdefault(node.uid, {})[key] = vector
+            self._embedded += len(nodes)
+            self._progress("embed", self._embedded, self._to_embed)
+        for node in window.all_nodes():
+            if node.uid in vectors:
+                node.embedding = vectors[node.uid]
 
 
-def _file_nodes(
-    file: SourceFile, plan: Plan, transforms: Mapping[str, NodeTransform], digest: hashlib._Hash
-) -> dict[str, list[DocNode]]:
-    sections = read(file.path, plan.corpus.readers)
+def _stamp(work: FileWork) -> Stamp:
     try:
-        content = hashlib.sha256(file.path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UnreadableFileError(file.path, error.strerror or str(error)) from None
-    nodes = make_nodes(file.name, str(file.path), sections, plan.groups, transforms)
-    digest.update(f"{file.name}\0{content}\0".encode("utf-8", "surrogateescape"))
-    return nodes
-
-
-def _store(
-    window: Mapping[str, list[DocNode]],
-    groups: Sequence[GroupPlan],
-    document: Document,
-    embedders: Mapping[str, CachedEmbedder],
-    count: _Count,
-) -> None:
-    """Embed the nodes of a window and write them."""
-    work = [(group, key, window.get(group.name, [])) for group in groups for key in group.embed]
-    count.to_do += sum(len(nodes) for _, _, nodes in work)
-    vectors: dict[str, dict[str, object]] = {}
-    for _, key, nodes in work:
-        texts = [node.text for node in nodes]
-
-        def report(stage: str, done: int, total: int, base: int = count.done) -> None:
-            count.progress("embed", base + done, count.to_do)
-
-        for node, vector in zip(nodes, embedders[key].passages(texts, report), strict=True):
-            vectors.setdefault(node.uid, {})[key] = vector
-        count.done += len(texts)
-        count.progress("embed", count.done, count.to_do)
-    for node in _all(window):
-        if node.uid in vectors:
-            node.embedding = vectors[node.uid]
-    write_nodes(document, list(_all(window)))
-    for group in groups:
-        count.nodes[group.name] += len(window.get(group.name, []))
-
-
-def _all(window: Mapping[str, list[DocNode]]) -> Iterator[DocNode]:
-    for nodes in window.values():
-        yield from nodes
+        return stamp_of(work.file.path)
+    except OSError:
+        return Stamp(-1, -1, -1)

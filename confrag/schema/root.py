@@ -97,3 +97,5 @@ class Config(Options):
     generation: GenerationSpec = Field(default_factory=lambda: GenerationSpec())
     state_dir: Name = ".confrag"
     """Folder of stores and runs, relative to where the command runs."""
+    lock_timeout_s: Annotated[Number, Field(ge=0, le=86_400)] = 60.0
+    """How long to wait, in seconds, while another process writes the same collection."""

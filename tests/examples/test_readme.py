@@ -123,8 +123,8 @@ def test_the_preset_of_one_s_own(folder: Path) -> None:
     (folder / "conf").mkdir()
     (folder / "conf" / "mine.yaml").write_text(preset, "utf-8")
     app = confrag.load("mine", ["llm=extractive"], config_dir=folder)
-    assert [retriever.name for retriever in app.plan.retrievers] == ["chunk", "lexical"]
-    assert app.plan.store.kind == "milvus"
+    assert [retriever.name for retriever in app.compiled.retrievers] == ["chunk", "lexical"]
+    assert app.compiled.store.kind == "milvus"
 
 
 def test_presets_and_models_are_those_that_exist() -> None:

@@ -80,9 +80,9 @@ def test_each_text_is_embedded_once_for_all_stores(corpus: Path) -> None:
     assert counts == [(3, 0)] + [(0, 3)] * (len(STORES) - 1)
     (corpus / "bees.txt").write_text("Bumble bees nest in the ground.", "utf-8")
     with confrag.load("map", overrides=overrides(corpus)) as app:
-        assert (app.corpus.embedded, app.corpus.embedding_cache_hits) == (1, 2)
-    with confrag.load("map", overrides=overrides(corpus, "embedding_cache.max_mb=0")) as app:
-        assert (app.corpus.embedded, app.corpus.embedding_cache_hits) == (3, 0)
+        assert (app.corpus.embedded, app.corpus.embedding_cache_hits) == (1, 0)
+    with confrag.load("chroma", overrides=overrides(corpus)) as app:
+        assert (app.corpus.embedded, app.corpus.embedding_cache_hits) == (0, 1)
 
 
 def test_the_graph_is_lazyllms(app: confrag.App) -> None:
@@ -185,18 +185,14 @@ def test_a_store_at_a_place_of_the_users_is_rebuilt(corpus: Path, tmp_path: Path
             assert app.ask("How hot is the water for green tea?").sources[0].file == "tea.md"
 
 
-def test_one_process_at_a_time_holds_a_collection(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from confrag.runtime import app as module
-    from confrag.runtime.collection import locked
-
-    monkeypatch.setattr(module, "locked", lambda directory, conf: locked(directory, conf, timeout_s=0.5))
-    second = confrag.load("chroma", overrides=overrides(corpus))
+def test_a_milvus_file_belongs_to_one_process_and_a_second_one_says_so_at_once(corpus: Path) -> None:
+    second = confrag.load("milvus_flat", overrides=overrides(corpus, "lock_timeout_s=1000"))
     with (
-        confrag.load("chroma", overrides=overrides(corpus)),
-        pytest.raises(confrag.UserError, match=r"is in use by another process \(pid \d+\)"),
+        confrag.load("milvus_flat", overrides=overrides(corpus)),
+        pytest.raises(confrag.UserError, match=r"in use by another process \(pid \d+\): Milvus Lite's files belong to one"),
     ):
         second.start()
-    with confrag.load("chroma", overrides=overrides(corpus)) as app:
+    with confrag.load("milvus_flat", overrides=overrides(corpus)) as app:
         assert app.retrieve("tea")
 
 

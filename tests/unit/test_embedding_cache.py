@@ -54,18 +54,18 @@ def cache(tmp_path: Path) -> Iterator[EmbeddingCache]:
 def test_each_text_is_embedded_once(cache: EmbeddingCache) -> None:
     first, second = Counting(), Counting()
     expected = Counting().passages(["a", "b", "a", "c"])
-    embedder = CachedEmbedder(first, cache, "model")
+    embedder = CachedEmbedder(lambda: first, cache, "model")
     assert np.array_equal(embedder.passages(["a", "b", "a", "c"]), expected)
     assert (first.asked, embedder.computed, embedder.hits) == (["a", "b", "c"], 3, 0)
-    later = CachedEmbedder(second, cache, "model")
+    later = CachedEmbedder(lambda: second, cache, "model")
     assert np.array_equal(later.passages(["c", "d", "a"]), Counting().passages(["c", "d", "a"]))
     assert (second.asked, later.computed, later.hits) == (["d"], 1, 2)
     assert cache.stats().entries == {"model": 4}
 
 
 def test_another_model_has_other_vectors(cache: EmbeddingCache) -> None:
-    CachedEmbedder(Counting(), cache, "one").passages(["a"])
-    other = CachedEmbedder(Counting(), cache, "two")
+    CachedEmbedder(Counting, cache, "one").passages(["a"])
+    other = CachedEmbedder(Counting, cache, "two")
     other.passages(["a"])
     assert (other.computed, other.hits) == (1, 0)
 
@@ -74,7 +74,7 @@ def test_another_model_has_other_vectors(cache: EmbeddingCache) -> None:
 @given(batches=st.lists(st.lists(st.text(max_size=5), max_size=12), max_size=6))
 def test_with_and_without_a_cache_are_equal(batches: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -> None:
     cache = EmbeddingCache(tmp_path_factory.mktemp("cache") / "c.sqlite3", LARGE)
-    embedder, bare = CachedEmbedder(Counting(), cache, "m"), CachedEmbedder(Counting(), None, "m")
+    embedder, bare = CachedEmbedder(Counting, cache, "m"), CachedEmbedder(Counting, None, "m")
     for batch in batches:
         assert np.array_equal(embedder.passages(batch), bare.passages(batch))
     assert embedder.computed == len({text for batch in batches for text in batch})
@@ -82,9 +82,9 @@ def test_with_and_without_a_cache_are_equal(batches: list[list[str]], tmp_path_f
 
 
 def test_progress_counts_what_is_there_already(cache: EmbeddingCache) -> None:
-    CachedEmbedder(Counting(), cache, "m").passages(["a", "b"])
+    CachedEmbedder(Counting, cache, "m").passages(["a", "b"])
     seen: list[tuple[str, int, int]] = []
-    CachedEmbedder(Counting(), cache, "m").passages(["a", "b", "c"], lambda *report: seen.append(report))
+    CachedEmbedder(Counting, cache, "m").passages(["a", "b", "c"], lambda *report: seen.append(report))
     assert seen == [("embed", 2, 3), ("embed", 3, 3)]
 
 
@@ -156,7 +156,7 @@ def test_processes_write_at_once(tmp_path: Path) -> None:
 
 def test_a_cache_that_fails_is_left_alone(cache: EmbeddingCache, tmp_path: Path) -> None:
     warnings: list[str] = []
-    embedder = CachedEmbedder(Counting(), cache, "m", warnings.append)
+    embedder = CachedEmbedder(Counting, cache, "m", warnings.append)
     with sqlite3.connect(tmp_path / "state" / "embeddings.sqlite3") as database:
         database.execute("DROP TABLE vectors")
     assert np.array_equal(embedder.passages(["a", "b"]), Counting().passages(["a", "b"]))

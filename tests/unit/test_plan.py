@@ -50,6 +50,7 @@ def test_a_whole_plan() -> None:
         collection=plan.collection,
         state_dir=".confrag",
         embedding_cache_mb=4096,
+        lock_timeout_s=60.0,
         corpus=CorpusPlan(("pkg://confrag.sample",), ("**/*",), (), Params(), "report"),
         store=StorePlan(
             "milvus",

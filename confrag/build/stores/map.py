@@ -26,10 +26,10 @@ def store_conf(directory: Path, *, uri: str | None = None) -> dict[str, Any]:
     """LazyLLM's store_conf of a strict map store.
 
     Args:
-        directory: not used: without `uri`, nothing is written.
-        uri: the SQLite file of text and vectors; None keeps both in memory.
+        directory: where the data goes that has no other place.
+        uri: the SQLite file of text and vectors; ``map.db`` in `directory` when None.
     """
-    return {"type": "confrag_map", "kwargs": {"uri": str(Path(uri).expanduser()) if uri else None}}
+    return {"type": "confrag_map", "kwargs": {"uri": str(Path(uri).expanduser() if uri else directory / "map.db")}}
 
 
 class ExactMapStore(SegmentStore):
