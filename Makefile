@@ -1,5 +1,6 @@
 # make run    the default preset on the sample corpus, with a question (creates .venv, installs, fetches models)
 # make test   everything the tests need, then the tests
+# make test-crash  ingests that are killed at random moments, 100 of them (a few minutes)
 # make lint   ruff, mypy --strict, import directions
 # make bench  the figures of docs/benchmarks.md that need no data set (see there for the others)
 
@@ -10,7 +11,7 @@ QUERY ?= Who founded the ferry line?
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: run test lint format clean
+.PHONY: run test test-crash lint format clean
 
 run: $(VENV)/.run
 	$(BIN)/confrag run query="$(QUERY)"
@@ -18,6 +19,9 @@ run: $(VENV)/.run
 test: $(VENV)/.test
 	$(BIN)/confrag models pull bge-small-en ms-marco-minilm e5-small-multilingual smollm2-135m
 	$(BIN)/python -m pytest
+
+test-crash: $(VENV)/.test
+	CONFRAG_CRASH_CASES=50 $(BIN)/python -m pytest tests/crash
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -181,9 +181,16 @@ def drop_group(doc: Document, group: str) -> None:
         index.remove(None, group)
 
 
-def forget(doc: Document) -> None:
-    """Let the indices that live in memory read their groups anew: another process has written."""
-    for index in document_store(doc)._indices.values():
+def refresh(doc: Document) -> None:
+    """Let stores and indices see what another process has written.
+
+    Raises:
+        StoreError: a store cannot be opened once more.
+    """
+    store = document_store(doc)
+    for part in _parts(store):
+        part.refresh()
+    for index in store._indices.values():
         index.remove(None)
 
 
@@ -205,6 +212,16 @@ def register_index(doc: Document, name: str, index: IndexBase) -> None:
 def needs_index(doc: Document) -> bool:
     """Whether the document's store leaves the search by vectors to an index (LazyLLM's map store does)."""
     return bool(document_store(doc)._impl.supports_index_registration)
+
+
+def persist(doc: Document) -> None:
+    """Make sure that what was written outlasts this process, however it ends.
+
+    Raises:
+        StoreError: a store fails.
+    """
+    for part in _parts(document_store(doc)):
+        part.persist()
 
 
 def finish(doc: Document) -> None:
@@ -350,12 +367,13 @@ __all__ = [
     "drop_group",
     "embeds",
     "finish",
-    "forget",
     "import_lazyllm",
     "needs_index",
     "offline_tokenizer",
+    "persist",
     "place",
     "quiet",
+    "refresh",
     "register_index",
     "root_logger_kept",
     "stored_uids",

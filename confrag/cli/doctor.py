@@ -8,14 +8,17 @@ import platform
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from confrag.cli.arguments import parse
 from confrag.config import compose
 from confrag.config.overrides import split_queries
 from confrag.config.validate import validate
 from confrag.errors import ConfragError, ServiceError
+from confrag.schema.store import is_server
 
 __all__ = ["USAGE", "doctor"]
 
@@ -27,6 +30,11 @@ USAGE = {
 
 _REQUIRED = ("hydra-core", "pydantic", "lazyllm", "pymilvus", "milvus-lite", "chromadb", "bm25s", "onnxruntime")
 _OPTIONAL = {"xllamacpp": ("local-llm", "chat models in this process")}
+_STORE_SERVERS = {
+    "milvus": "confrag.build.stores.milvus_remote",
+    "chroma": "confrag.build.stores.chroma_places",
+}
+"""Kinds of stores that may be on a server -> the module that asks it."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,8 @@ def _configuration(overrides: Sequence[str], config_dir: str | None) -> Iterator
     for model in plan.models:
         if model.kind == "openai_compatible":
             yield _server(model.name, model.params.thaw())
+    if plan.store.kind in _STORE_SERVERS and is_server(plan.store.params.get("uri")):
+        yield _store(plan.store.kind, plan.store.params.thaw())
 
 
 def _server(name: str, params: dict[str, object]) -> Finding:
@@ -132,3 +142,13 @@ def _server(name: str, params: dict[str, object]) -> Finding:
     except ConfragError as error:
         return Finding("missing", f"models.{name}", str(error))
     return Finding("ok", f"models.{name}", f"{url} answers")
+
+
+def _store(kind: str, params: dict[str, Any]) -> Finding:
+    try:
+        import_module(_STORE_SERVERS[kind]).verify(**params)
+    except ServiceError as error:
+        return Finding("unreachable", "store_conf", str(error))
+    except ConfragError as error:
+        return Finding("missing", "store_conf", str(error))
+    return Finding("ok", "store_conf", f"{params['uri']} answers")

@@ -17,6 +17,7 @@ __all__ = ["announce", "announce_work", "show_answer", "show_jobs", "show_outloo
 
 _SNIPPET = 160
 _LISTED = 5
+_UNFINISHED = "an ingest was cut short"
 
 
 def announce_work(app: App, work: Work) -> None:
@@ -47,7 +48,10 @@ def _summary(work: Work) -> str:
     ]
     counts = [f"{len(getattr(work, kind)):,} {kind}" for kind in ("added", "changed", "removed") if getattr(work, kind)]
     files = f"files: {', '.join(counts)}" if counts else ""
-    return "; ".join(filter(None, [work.fresh, files, *rebuilt, *(f"`{group}` is dropped" for group in work.dropped)]))
+    cut = _UNFINISHED if work.unfinished else ""
+    return "; ".join(
+        filter(None, [work.fresh, cut, files, *rebuilt, *(f"`{group}` is dropped" for group in work.dropped)])
+    )
 
 
 def show_outlook(name: str, outlook: Outlook, out: TextIO) -> None:
@@ -56,7 +60,8 @@ def show_outlook(name: str, outlook: Outlook, out: TextIO) -> None:
     if outlook.up_to_date:
         out.write(f"{name}: up to date; {unchanged}\n")
     else:
-        out.write(f"{name}: {outlook.fresh or 'there is something to do'}\n")
+        what = outlook.fresh or (_UNFINISHED if outlook.unfinished else "there is something to do")
+        out.write(f"{name}: {what}\n")
         for kind in ("added", "changed", "removed"):
             names = getattr(outlook, kind)
             more = f", and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from confrag.config.store_checks import store
 from confrag.errors import Problem, UserError, nearest
 from confrag.registry import catalogue
-from confrag.registry.indices import MILVUS_LITE_INDICES
 from confrag.registry.readers import READERS
 from confrag.schema.nodes import ROOT
 from confrag.schema.retrieval import SIMILARITIES, STEPS, StepSpec
@@ -201,53 +201,6 @@ def _local(path: str, wanted: str, role: catalogue.Role | None) -> Iterator[Prob
         catalogue.find(wanted, role)
     except UserError as error:
         yield Problem(f"{path}.model", " ".join(str(error).split()), wanted)
-
-
-def store(raw: Raw) -> Iterator[Problem]:
-    """Indices that the store has, for embeddings that exist; locations that this version can open."""
-    conf = raw.get("store_conf")
-    if not isinstance(conf, Mapping):
-        return
-    for path, kind, kwargs in _backends(conf):
-        uri = kwargs.get("uri")
-        if isinstance(uri, str) and "://" in uri and not uri.startswith("file://"):
-            yield Problem(f"{path}.uri", f"{kind} servers are not supported yet; name a local path", uri)
-        if kind == "milvus":
-            yield from _milvus_indices(raw, path, kwargs.get("index_kwargs"))
-
-
-def _backends(conf: Raw) -> Iterator[tuple[str, str, Raw]]:
-    smart = conf.get("indices", {}) if isinstance(conf.get("indices"), Mapping) else {}
-    parts = [("store_conf", conf), ("store_conf.vector_store", conf.get("vector_store"))]
-    for path, part in parts:
-        if isinstance(part, Mapping) and isinstance(part.get("kwargs", {}), Mapping):
-            yield f"{path}.kwargs", str(part.get("type")), part.get("kwargs") or {}
-    entry = smart.get("smart_embedding_index")
-    if isinstance(entry, Mapping) and isinstance(entry.get("kwargs", {}), Mapping):
-        yield "store_conf.indices.smart_embedding_index.kwargs", str(entry.get("backend")), entry.get("kwargs") or {}
-
-
-def _milvus_indices(raw: Raw, path: str, indices: object) -> Iterator[Problem]:
-    listed = indices if isinstance(indices, list) else [indices]
-    embedders = _by_role(raw, "embed")
-    seen: set[str] = set()
-    for number, index in enumerate(listed):
-        if not isinstance(index, Mapping):
-            continue
-        place = f"{path}.index_kwargs" + (f".{number}" if isinstance(indices, list) else "")
-        kind, key = index.get("index_type"), index.get("embed_key")
-        if isinstance(kind, str) and kind.upper() not in MILVUS_LITE_INDICES:
-            yield Problem(
-                f"{place}.index_type",
-                f"a Milvus file has {', '.join(MILVUS_LITE_INDICES)}; other types need a Milvus server",
-                kind,
-                nearest(kind, MILVUS_LITE_INDICES),
-            )
-        if isinstance(key, str) and key not in embedders:
-            yield _unknown(f"{place}.embed_key", key, "embedding model", embedders)
-        if str(key) in seen or (key is None and len(listed) > 1):
-            yield Problem(f"{place}.embed_key", "each index of a list names its own embedding", key)
-        seen.add(str(key))
 
 
 def corpus(raw: Raw) -> Iterator[Problem]:

@@ -146,7 +146,17 @@ def _without(value: Any, drop: Callable[[str, Any], bool]) -> Any:
     return [_without(child, drop) for child in value] if isinstance(value, list | tuple) else value
 
 
-OF_THE_QUERY = ("context", "query_prefix", "search_params", "threads", "timeout_s")
+OF_THE_QUERY = (
+    "context",
+    "index_timeout_s",
+    "password_env",
+    "query_prefix",
+    "search_params",
+    "threads",
+    "timeout_s",
+    "token_env",
+    "user_env",
+)
 """Parameters of a store or an embedding model that leave the stored rows as they are."""
 
 

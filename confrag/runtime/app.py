@@ -21,7 +21,7 @@ from confrag.build.models.fingerprint import fingerprint
 from confrag.build.nodes import FILE
 from confrag.build.progress import ProgressFn, silent
 from confrag.build.trace import Trace, tracing
-from confrag.errors import ConfragError, UserError
+from confrag.errors import ConfragError, StoreError, UserError
 from confrag.plan import Plan, describe
 from confrag.plan.model import ModelPlan
 from confrag.registry import builder
@@ -36,6 +36,8 @@ from confrag.runtime.work import Work
 __all__ = ["App", "Stream"]
 
 _log = logging.getLogger("confrag")
+_ATTEMPTS = 3
+"""Of a question, while another process writes."""
 
 
 def nothing(work: Work) -> None:
@@ -250,15 +252,26 @@ class App:
         assert self._collection is not None
         self._collection.refresh()
         with lazyllm.new_session(), tracing(trace):
-            try:
-                return flow(query)
-            except ConfragError:
+            for _ in range(_ATTEMPTS - 1):
+                try:
+                    return self._through(flow, query, trace)
+                except StoreError as error:
+                    # Another process may have taken away what an index in memory still has.
+                    _log.info("asking once more: %s", error)
+                    self._collection.refresh(anyway=True)
+                    trace.error = None
+            return self._through(flow, query, trace)
+
+    def _through(self, flow: Any, query: str, trace: Trace) -> Any:
+        try:
+            return flow(query)
+        except ConfragError:
+            raise
+        except Exception as error:
+            # LazyLLM wraps the error of a step and drops its type.
+            if trace.error is None or isinstance(trace.error, type(error)):
                 raise
-            except Exception as error:
-                # LazyLLM wraps the error of a step and drops its type.
-                if trace.error is None or isinstance(trace.error, type(error)):
-                    raise
-                raise trace.error from None
+            raise trace.error from None
 
 
 class Stream(Iterator[str]):

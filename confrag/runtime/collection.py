@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lazyllm.tools.rag import Document
 
 from confrag.build.document import build_document, build_store_conf, build_transforms
 from confrag.build.private import close as close_document
-from confrag.build.private import count, count_vectors, forget
+from confrag.build.private import count, count_vectors
+from confrag.build.private import refresh as refresh_document
 from confrag.build.progress import ProgressFn
+from confrag.build.stores.integrity import seal, torn
 from confrag.errors import ConfragError, ServiceError, StoreError, UserError
 from confrag.plan.compile import store_of_rows
 from confrag.plan.model import Plan, canonical
@@ -21,7 +26,7 @@ from confrag.runtime.corpus import Scan
 from confrag.runtime.fingerprints import recipes
 from confrag.runtime.ingest import Ingest, find_files
 from confrag.runtime.lock import Lock
-from confrag.runtime.manifest import Manifest
+from confrag.runtime.manifest import SEAL, UNFINISHED, FileRecord, Manifest
 from confrag.runtime.places import claim, collection_dir, named_places, own_place, owned
 from confrag.runtime.results import CorpusReport, FailedFile
 from confrag.runtime.siblings import MANIFEST, adopt, identity, manifest_in, nearest_sibling
@@ -35,6 +40,8 @@ __all__ = ["Collection"]
 _log = logging.getLogger("confrag")
 _SHARED = ("confrag_map", "confrag_segments", "confrag_chroma")
 """Stores whose files several processes may have open."""
+_FULL_BYTES = 2**20
+_CHANGED = "files of the store are not as they were when it was closed"
 
 
 class Collection:
@@ -64,7 +71,9 @@ class Collection:
         self._transforms = build_transforms(plan.groups)
         self._manifest: Manifest | None = None
         self._opened = False
+        self._unsealed = False
         self._seen = 0
+        self._before = (0, 0)
 
     def work(self) -> Work:
         """What is to do, as far as can be told without opening the store.
@@ -95,31 +104,48 @@ class Collection:
     def update(self, progress: ProgressFn, told: Callable[[Work], None]) -> CorpusReport:
         """Bring the rows in line with the corpus once more. Raises what `open` does."""
         found = find_files(self._plan.corpus)
-        work = self._work(found)
-        if self._alone or not work.nothing:
-            self._lock.acquire()
-            # Another process may have done it meanwhile.
-            work = self._work(found, begin=True)
+        self._before = self._embedded()
         try:
-            return self._update(found, work, progress, told)
+            if self._lock.try_acquire():
+                work = self._work(found, begin=True)
+            elif self._alone or not (work := self._work(found)).nothing:
+                found, work = self._locked(found)
+            with self._told_of_a_full_disk():
+                return self._update(found, work, progress, told)
         finally:
             if not self._alone:
                 self._lock.release()
 
+    @contextmanager
+    def _told_of_a_full_disk(self) -> Iterator[None]:
+        """Say it where a store only says that it failed."""
+        try:
+            yield
+        except (StoreError, sqlite3.Error, OSError) as error:
+            reason = str(error) if isinstance(error, StoreError) else f"{self._directory}: {error}"
+            if _free_bytes(self._directory) < _FULL_BYTES:
+                reason += ". The disk is full: make room, and start again; nothing is lost"
+            raise StoreError(reason) from error
+
     def close(self) -> None:
         """Close the store and let others have it. May be called more than once."""
         self._close_store()
+        self._seal()
+        self._close_manifest()
         self._lock.release()
 
-    def refresh(self) -> bool:
-        """Notice that another process has written; indices in memory are then read anew. Returns whether it has."""
+    def refresh(self, *, anyway: bool = False) -> None:
+        """Show what another process has written since; asking whether there is such a thing takes microseconds.
+
+        Args:
+            anyway: even if the manifest does not say so: another process may be at work.
+        """
         assert self._manifest is not None
         seen = self._manifest.data_version()
-        if seen == self._seen:
-            return False
-        self._seen = seen
-        forget(self.document)
-        return True
+        if seen != self._seen or anyway:
+            self._unsealed = self._unsealed and seen == self._seen
+            self._seen = seen
+            refresh_document(self.document)
 
     def _work(self, found: Scan, *, begin: bool = False) -> Work:
         """What is to do. To begin with it needs the lock: a new collection may start as a copy of another one."""
@@ -127,12 +153,21 @@ class Collection:
             return build_all(found, self._recipes, "nothing is stored yet", {})
         if not self._directory.exists() and not own_place(self._plan):
             return self._work_of_new(found, begin=begin)
-        with manifest_in(self._directory) as manifest:
-            if manifest is None:
-                return build_all(found, self._recipes, "nothing is stored yet", {})
-            if manifest.get("store") != self._store:
-                return build_all(found, self._recipes, "store_conf changed", {})
-            return find_work(found, manifest, self._recipes)
+        try:
+            with manifest_in(self._directory) as manifest:
+                if manifest is None:
+                    return build_all(found, self._recipes, "nothing is stored yet", {})
+                if manifest.get("store") != self._store:
+                    return build_all(found, self._recipes, "store_conf changed", {})
+                return find_work(found, manifest, self._recipes)
+        except sqlite3.Error as error:
+            return build_all(found, self._recipes, f"the manifest cannot be read ({error})", {})
+
+    def _locked(self, found: Scan) -> tuple[Scan, Work]:
+        """Take the lock, and look what is to do: another process may have done it meanwhile."""
+        if self._lock.acquire():
+            found = find_files(self._plan.corpus)
+        return found, self._work(found, begin=True)
 
     def _work_of_new(self, found: Scan, *, begin: bool) -> Work:
         sibling = nearest_sibling(self._directory, self._recipes, identity(self._plan))
@@ -150,19 +185,26 @@ class Collection:
         return canonical(store_of_rows(self._plan.store))
 
     def _update(self, found: Scan, work: Work, progress: ProgressFn, told: Callable[[Work], None]) -> CorpusReport:
-        if not work.fresh and not self._opened and (damage := self._try()):
-            self._close_store()
-            self._lock.acquire()
-            _log.warning("%s: %s; it is built again from the corpus", self._directory, damage)
-            work = build_all(found, self._recipes, damage, {})
+        running = self._opened
+        if not work.fresh and not running:
+            damage = self._try(work)
+            if damage and not self._lock.held:
+                # What another process is about to write looks like that, too.
+                self._close_store()
+                self._close_manifest()
+                found, work = self._locked(found)
+                damage = None if work.fresh else self._try(work)
+            if damage:
+                work = self._anew(found, damage)
         if work.fresh:
-            if self._opened:
-                raise StoreError(f"{self._directory}: it was removed while it was open; close it, and start again")
+            if running:
+                raise StoreError(f"{self._directory}: {work.fresh}, though it is open; close it, and start again")
             claim(self._directory, self._places)
             self._open_manifest()
             self._open_store()
         assert self._manifest is not None
         told(work)
+        written: Mapping[str, FileRecord] = {}
         if not work.nothing:
             ingest = Ingest(
                 self._plan,
@@ -173,30 +215,45 @@ class Collection:
                 self._transforms,
                 progress,
             )
-            ingest.run(work)
+            written = ingest.run(work)
             if damage := self._damage():
-                raise StoreError(f"{self._directory}: {damage}, though all were written; ingest again")
+                if work.fresh or running:
+                    raise StoreError(f"{self._directory}: {damage}, though all were written; ingest again")
+                # What is pending hid it.
+                return self._update(found, self._anew(found, damage), progress, told)
         elif work.touched:
             self._manifest.touch(work.touched)
+        self._unsealed = self._unsealed or not self._manifest.get(SEAL)
         self._seen = self._manifest.data_version()
-        return self._report(found, work)
+        return self._report(found, work, {**work.records, **written})
 
-    def _try(self) -> str | None:
+    def _anew(self, found: Scan, damage: str) -> Work:
+        """What is to do after damage: everything."""
+        self._close_store()
+        self._close_manifest()
+        _log.warning("%s: %s; it is built again from the corpus", self._directory, damage)
+        return build_all(found, self._recipes, damage, {})
+
+    def _try(self, work: Work) -> str | None:
         """Open what is stored; what is wrong with it, or None."""
         try:
-            self._open_manifest()
+            manifest = self._open_manifest()
+            sealed = manifest.get(SEAL)
+            if damage := (sealed != seal(self._conf) and _CHANGED) if sealed else torn(self._conf):
+                return damage
             self._open_store()
-            return self._damage()
+            return self._damage({entry.recipe.group for entry in work.groups})
         except (UserError, ServiceError):
             raise
         except (ConfragError, sqlite3.Error, OSError) as error:
             return str(error)
 
-    def _open_manifest(self) -> None:
+    def _open_manifest(self) -> Manifest:
         self._manifest = Manifest(self._directory / MANIFEST, create=True)
         for key, value in {"identity": identity(self._plan), "store": self._store}.items():
             if self._manifest.get(key) != value:
                 self._manifest.put(key, value)
+        return self._manifest
 
     def _open_store(self) -> None:
         self.document, self.lexical = build_document(self._plan, self._conf, self._embedders, self._transforms)
@@ -206,35 +263,58 @@ class Collection:
         if self._opened:
             self._opened = False
             close_document(self.document)
+
+    def _close_manifest(self) -> None:
         if self._manifest is not None:
             self._manifest.close()
             self._manifest = None
 
-    def _damage(self) -> str | None:
-        """Where the store does not hold what the manifest says; None while a write that was cut short is to be done."""
+    def _seal(self) -> None:
+        """Note what the files of the closed store are like, unless another process has written since."""
+        if self._manifest is None or not self._unsealed:
+            return
+        self._unsealed = False
+        try:
+            mine = self._lock.try_acquire() and self._manifest.data_version() == self._seen
+            if mine and not self._manifest.get(UNFINISHED):
+                self._manifest.put(SEAL, seal(self._conf))
+        except (ConfragError, sqlite3.Error, OSError) as error:
+            _log.info("%s: not sealed: %s", self._directory, error)  # the next start looks closer, that is all
+
+    def _damage(self, rebuilt: Set[str] = frozenset()) -> str | None:
+        """Where the store does not hold what the manifest says; None while a write that was cut short is to be done.
+
+        Args:
+            rebuilt: groups that are built again in any case.
+        """
         assert self._manifest is not None
         if self._manifest.pending():
             return None
         counts = self._manifest.counts()
-        for group in self._recipes:
+        for group in (name for name in self._recipes if name not in rebuilt):
             expected, stored = counts.get(group, 0), count(self.document, group)
             if stored != expected:
                 return f"the store holds {stored:,} of {expected:,} nodes of '{group}'"
         for plan in self._plan.groups:
             expected = counts.get(plan.name, 0) if plan.embed else 0
-            stored = count_vectors(self.document, plan.name)
+            stored = count_vectors(self.document, plan.name) if plan.name not in rebuilt else expected
             if stored != expected:
                 return f"the store holds {stored:,} of {expected:,} vectors of '{plan.name}'"
         return None
 
-    def _report(self, found: Scan, work: Work) -> CorpusReport:
+    def _embedded(self) -> tuple[int, int]:
+        """Texts that went through a model so far, and those that came from the cache."""
+        embedders = self._embedders.values()
+        return sum(embedder.computed for embedder in embedders), sum(embedder.hits for embedder in embedders)
+
+    def _report(self, found: Scan, work: Work, records: Mapping[str, FileRecord]) -> CorpusReport:
         assert self._manifest is not None
-        records = self._manifest.files()
-        failed = {name: record.reason for name, record in records.items() if record.state == "failed"}
+        held = {name: record for name, record in records.items() if name not in work.removed}
+        failed = {name: record.reason for name, record in held.items() if record.state == "failed"}
         if failed and self._plan.corpus.on_error == "fail":
             name, reason = next(iter(failed.items()))
             raise UserError(f"{name}: {reason} (corpus.on_error=fail)")
-        if len(failed) == len(records):
+        if len(failed) == len(held):
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
             raise UserError(f"corpus.path: no file could be read ({reasons})")
         counts = self._manifest.counts()
@@ -250,9 +330,14 @@ class Collection:
                 *(FailedFile(name, reason) for name, reason in sorted(failed.items())),
             ),
             nodes={group.name: counts.get(group.name, 0) for group in self._plan.groups},
-            embedded=sum(embedder.computed for embedder in self._embedders.values()),
-            embedding_cache_hits=sum(embedder.hits for embedder in self._embedders.values()),
+            embedded=self._embedded()[0] - self._before[0],
+            embedding_cache_hits=self._embedded()[1] - self._before[1],
         )
+
+
+def _free_bytes(directory: Path) -> int:
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    return shutil.disk_usage(existing).free
 
 
 def _belongs_to_one_process(conf: Mapping[str, Any]) -> str:

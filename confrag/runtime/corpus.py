@@ -13,9 +13,10 @@ import importlib.util
 import os
 import pkgutil
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 from confrag.errors import UserError, nearest
 from confrag.registry.readers import extension_of
@@ -26,20 +27,25 @@ _PACKAGE = "pkg://"
 _HIDDEN = (".", "~$")
 _PACKAGE_ONLY = frozenset({"__init__.py", "__pycache__"})
 _SHOWN = 5
+_EVERYTHING = ("**", "*")
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFile:
+class SourceFile(NamedTuple):
     """A document of the corpus.
 
     Attributes:
-        path: where it is, absolute.
+        location: where it is, absolute.
         name: what it is called, unique in the corpus: its path below the corpus folder, with forward slashes. Where
             the corpus has several paths, below the folder that all of them have in common.
     """
 
-    path: Path
+    location: str
     name: str
+
+    @property
+    def path(self) -> Path:
+        """The location as a path."""
+        return Path(self.location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +91,20 @@ def scan(paths: Sequence[str], include: Sequence[str], exclude: Sequence[str], k
     return Scan(files, skipped)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Place:
-    """A file or folder on the walk; the name of the folder that names are relative to is empty."""
+class _Place(NamedTuple):
+    """A file or folder on the walk; the name of the folder that names are relative to is empty.
+
+    Paths are strings: a walk over ten thousand files spends most of its time on `Path` objects otherwise.
+    """
 
     name: str
-    path: Path
-    real: Path
+    path: str
+    real: str
     in_package: bool
 
     def child(self, name: str) -> _Place:
-        return _Place(f"{self.name}/{name}" if self.name else name, self.path / name, self.real / name, self.in_package)
+        own = f"{self.name}/{name}" if self.name else name
+        return _Place(own, os.path.join(self.path, name), os.path.join(self.real, name), self.in_package)  # noqa: PTH118
 
 
 def _root(value: str) -> tuple[Path, bool]:
@@ -114,7 +123,7 @@ def _places(roots: Sequence[tuple[Path, bool]]) -> list[_Place]:
     base = Path(os.path.commonpath(folders))
     normal = [(Path(os.path.normpath(path)), in_package) for path, in_package in roots]
     return [
-        _Place("" if path == base else path.relative_to(base).as_posix(), path, path.resolve(), in_package)
+        _Place("" if path == base else path.relative_to(base).as_posix(), str(path), os.path.realpath(path), in_package)
         for path, in_package in normal
     ]
 
@@ -186,6 +195,8 @@ def _glob(glob: str) -> tuple[str, ...]:
 def _matches(parts: Sequence[str], glob: Sequence[str]) -> bool:
     if not glob:
         return not parts
+    if glob == _EVERYTHING:
+        return bool(parts)
     if glob[0] == "**":
         return any(_matches(parts[start:], glob[1:]) for start in range(len(parts) + 1))
     return bool(parts) and fnmatchcase(parts[0], glob[0]) and _matches(parts[1:], glob[1:])
@@ -200,27 +211,28 @@ class _Walk:
         self._include = [_glob(glob) for glob in include]
         self._exclude = [_glob(glob) for glob in exclude]
         self._known = frozenset(extension.lower().removeprefix(".") for extension in known)
-        self._seen: set[Path] = set()  # real paths
+        self._seen: set[str] = set()  # real paths
         self._links: list[_Place] = []
 
     def enter(self, place: _Place) -> None:
         """Take a file, or all that is real in a folder."""
-        if place.real.is_dir():
+        if os.path.isdir(place.real):  # noqa: PTH112
             self._folder(place)
         else:
-            self._file(place, regular=place.real.is_file())
+            self._file(place, regular=os.path.isfile(place.real))  # noqa: PTH113
 
     def follow_links(self) -> None:
         """Take what the links lead to, links behind links included, each real path once."""
         while self._links:
             pending, self._links = sorted(self._links), []
             for place in pending:
-                if not place.real.exists():
-                    self._skip(place, f"a symbolic link to '{place.path.readlink()}', which does not exist")
-                elif place.real.is_dir():
+                real = Path(place.real)
+                if not real.exists():
+                    self._skip(place, f"a symbolic link to '{Path(place.path).readlink()}', which does not exist")
+                elif real.is_dir():
                     self._subfolder(place)
                 else:
-                    self._file(place, regular=place.real.is_file())
+                    self._file(place, regular=real.is_file())
 
     def _folder(self, place: _Place) -> None:
         if place.real in self._seen:
@@ -231,7 +243,7 @@ class _Walk:
                 continue
             child = place.child(entry.name)
             if entry.is_symlink():
-                self._links.append(replace(child, real=Path(os.path.realpath(child.path))))
+                self._links.append(_Place(child.name, child.path, os.path.realpath(child.path), child.in_package))
             elif entry.is_dir():
                 self._subfolder(child)
             else:
@@ -262,7 +274,7 @@ class _Walk:
     def _skip(self, place: _Place, reason: str) -> None:
         if self._wanted(place):
             name = place.name.encode(errors="backslashreplace").decode()
-            self.skipped.append(Skipped(place.path, name, reason))
+            self.skipped.append(Skipped(Path(place.path), name, reason))
 
     def _wanted(self, place: _Place) -> bool:
         parts = place.name.split("/")

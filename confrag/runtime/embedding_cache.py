@@ -91,8 +91,9 @@ class EmbeddingCache:
                 f"{self._path} was written by a newer confrag (version {version}, this one knows {_VERSION}). "
                 "Update confrag, or use another state_dir"
             )
-        self._database.executescript(_SCHEMA)
-        self._database.execute(f"PRAGMA user_version = {_VERSION}")
+        if version < _VERSION:  # else not a byte is written: `confrag plan` opens it, too
+            self._database.executescript(_SCHEMA)
+            self._database.execute(f"PRAGMA user_version = {_VERSION}")
 
     def close(self) -> None:
         """Close the file."""

@@ -10,6 +10,7 @@ from typing import Any
 from confrag.build.models.fingerprint import fingerprint as model_fingerprint
 from confrag.build.nodes import FORMAT
 from confrag.build.private import ROOT_GROUP
+from confrag.plan.compile import OF_THE_QUERY, corpus_paths
 from confrag.plan.model import GroupPlan, Plan, canonical, thaw
 from confrag.schema.nodes import ROOT
 
@@ -39,13 +40,17 @@ class GroupRecipe:
         changed = [key for key in {**before, **self.values} if before.get(key) != self.values.get(key)]
         if _FORMAT in changed:
             return ("this version of confrag makes other nodes",)
+        # Keys come and go with a kind, or a model, that is named itself.
+        changed = [key for key in changed if key in before and key in self.values] or changed
         # The digest of a model changes with each of its keys, which say more.
         return tuple(f"{key} changed" for key in changed if not any(other.startswith(f"{key}.") for other in changed))
 
 
 def recipes(plan: Plan) -> dict[str, GroupRecipe]:
     """Group -> recipe, whole documents first, parents before children."""
-    made = {ROOT_GROUP: _recipe(ROOT_GROUP, None, {_FORMAT: FORMAT, **_flat("corpus.readers", plan.corpus.readers)})}
+    # Nodes know where their file lies. Only at a place that the user named may another corpus come to the same rows.
+    root = {_FORMAT: FORMAT, "corpus.path": corpus_paths(plan.corpus), **_flat("corpus.readers", plan.corpus.readers)}
+    made = {ROOT_GROUP: _recipe(ROOT_GROUP, None, root)}
     for group in plan.groups:
         parent = ROOT_GROUP if group.parent == ROOT else group.parent
         made[group.name] = _recipe(group.name, made[parent], _values(plan, group))
@@ -62,8 +67,9 @@ def _values(plan: Plan, group: GroupPlan) -> dict[str, Any]:
     }
     for name in group.embed:
         model = plan.model(name)
-        values |= {f"models.{name}.kind": model.kind, f"models.{name}.model": model.params.get("model")}
-        # The fingerprint sees the files of a model, and the rest of its parameters.
+        params = {key: value for key, value in model.params.items() if key not in OF_THE_QUERY}
+        values |= {f"models.{name}.kind": model.kind, **_flat(f"models.{name}", params)}
+        # The fingerprint sees the files of a model, too.
         values[f"models.{name}"] = model_fingerprint(model)
     return values
 

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field, replace
 from lazyllm.tools.rag import DocNode, Document, NodeTransform
 
 from confrag.build.nodes import document_id, make_nodes
-from confrag.build.private import delete_documents, delete_nodes, drop_group, finish, stored_uids, write_nodes
+from confrag.build.private import (
+    delete_documents,
+    delete_nodes,
+    drop_group,
+    finish,
+    persist,
+    stored_uids,
+    write_nodes,
+)
 from confrag.build.progress import ProgressFn
 from confrag.build.readers import read
 from confrag.build.readers.section import Section, UnreadableFileError
@@ -18,7 +26,7 @@ from confrag.registry.readers import EXTENSIONS
 from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.corpus import Scan, SourceFile, scan
 from confrag.runtime.fingerprints import GroupRecipe
-from confrag.runtime.manifest import FileRecord, GroupRecord, Manifest, Stamp
+from confrag.runtime.manifest import SEAL, UNFINISHED, FileRecord, GroupRecord, Manifest, Stamp
 from confrag.runtime.work import FileWork, Work, content_hash, stamp_of
 
 __all__ = ["Ingest", "find_files", "read_file"]
@@ -58,10 +66,10 @@ def read_file(file: SourceFile, readers: Mapping[str, str]) -> Content:
     """
     for _ in range(_ATTEMPTS):
         try:
-            before = stamp_of(file.path)
-            digest = content_hash(file.path)
+            before = stamp_of(file.location)
+            digest = content_hash(file.location)
             sections = read(file.path, readers)
-            if stamp_of(file.path) == before and content_hash(file.path) == digest:
+            if stamp_of(file.location) == before and content_hash(file.location) == digest:
                 return Content(before, digest, sections)
         except OSError as error:
             raise UnreadableFileError(file.path, error.strerror or str(error)) from None
@@ -117,13 +125,15 @@ class Ingest:
         self._to_embed = 0
         self._records: dict[str, FileRecord] = {}
 
-    def run(self, work: Work) -> None:
-        """Bring the rows in line with the corpus.
+    def run(self, work: Work) -> dict[str, FileRecord]:
+        """Bring the rows in line with the corpus; returns what the manifest now says of the files that were read.
 
         Raises:
             UserError: with ``corpus.on_error=fail``, the first file that cannot be read.
             StoreError: the store could not be written.
         """
+        self._manifest.put(SEAL, "")
+        self._manifest.put(UNFINISHED, "yes")
         self._rebuild(work)
         window = _Window()
         for number, entry in enumerate(work.files, start=1):
@@ -139,30 +149,38 @@ class Ingest:
         delete_documents(self._document, [document_id(name) for name in gone])
         self._progress("index", 0, 1)
         finish(self._document)
-        self._manifest.settle(self._records, work.removed)
+        failed = {name: record for name, record in self._records.items() if record.state == "failed"}
+        self._manifest.settle(failed, work.removed)
+        self._manifest.put(UNFINISHED, "")
         self._progress("index", 1, 1)
+        return self._records
 
     def _rebuild(self, work: Work) -> None:
         """Empty the groups that are built anew; their files are then read as if they had no rows in them."""
-        for group in (*work.dropped, *(entry.recipe.group for entry in work.groups)):
-            self._manifest.drop_group(group)
+        for group in work.dropped:
+            # The manifest comes last: it alone knows of a group that nobody declares any more.
             drop_group(self._document, group)
+            self._manifest.drop_group(group)
         for entry in work.groups:
+            self._manifest.drop_group(entry.recipe.group)
+            drop_group(self._document, entry.recipe.group)
             self._manifest.add_group(entry.recipe.group, GroupRecord(entry.recipe.fingerprint, entry.recipe.values))
 
     def _add(self, work: FileWork, window: _Window) -> None:
         """Read a file and cut it into nodes; one that cannot be read is noted as failed."""
         name, corpus = work.file.name, self._plan.corpus
         made = {group: recipe.fingerprint for group, recipe in self._recipes.items()}
+        # Before it is read: what changes from now on is another file for the next start.
+        stamp = _stamp(work)
         try:
             content = read_file(work.file, corpus.readers)
         except UnreadableFileError as error:
             if corpus.on_error == "fail":
                 raise UserError(f"{name}: {error.reason} (corpus.on_error=fail)") from None
             failed = {group: (fingerprint, 0) for group, fingerprint in made.items()}
-            self._records[name] = FileRecord(_stamp(work), "", "failed", error.reason, failed)
+            self._records[name] = FileRecord(stamp, "", "failed", error.reason, failed)
             return
-        nodes = make_nodes(name, str(work.file.path), content.sections, self._plan.groups, self._transforms)
+        nodes = make_nodes(name, work.file.location, content.sections, self._plan.groups, self._transforms)
         if work.before is None or content.hash != work.before.hash:
             # It may have changed after it was compared.
             work = replace(work, groups=tuple(self._recipes))
@@ -186,6 +204,8 @@ class Ingest:
                 new = {node.uid for node in window.nodes.get(group, ())}
                 old = stored_uids(self._document, group, known)
                 delete_nodes(self._document, group, [uid for uid in old if uid not in new])
+        persist(self._document)
+        self._manifest.settle({work.file.name: self._records[work.file.name] for work in window.works})
 
     def _embed(self, window: _Window) -> None:
         work = [(group, key) for group in self._plan.groups for key in group.embed if window.nodes.get(group.name)]
@@ -209,6 +229,6 @@ class Ingest:
 
 def _stamp(work: FileWork) -> Stamp:
     try:
-        return stamp_of(work.file.path)
+        return stamp_of(work.file.location)
     except OSError:
         return Stamp(-1, -1, -1)

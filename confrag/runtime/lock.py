@@ -31,18 +31,39 @@ class Lock:
         self._alone = alone
         self._held: ExitStack | None = None
 
-    def acquire(self) -> None:
+    @property
+    def held(self) -> bool:
+        """Whether this one holds it."""
+        return self._held is not None
+
+    def acquire(self) -> bool:
         """Take the lock, unless it is held already.
+
+        Returns:
+            Whether it had to wait for another process.
 
         Raises:
             UserError: another process holds it; its process id is named. Or nothing can be written there.
         """
         if self._held:
-            return
+            return False
         with ExitStack() as stack:
-            for target in self._targets:
-                self._acquire(target, stack)
+            waited = [self._acquire(target, stack) for target in self._targets]
             self._held = stack.pop_all()
+        return any(waited)
+
+    def try_acquire(self) -> bool:
+        """Take the lock if nobody holds it; returns whether it is held.
+
+        Raises:
+            UserError: nothing can be written there.
+        """
+        if not self._held:
+            with ExitStack() as stack:
+                if not all(self._try(target, stack) for target in self._targets):
+                    return False
+                self._held = stack.pop_all()
+        return True
 
     def release(self) -> None:
         """Give it back. May be called more than once."""
@@ -50,33 +71,42 @@ class Lock:
         if held:
             held.close()
 
-    def _acquire(self, target: Path, stack: ExitStack) -> None:
-        lock_file, owner_file = (target.with_name(f"{target.name}{end}") for end in (".lock", ".owner"))
-        lock = FileLock(lock_file)
+    def _acquire(self, target: Path, stack: ExitStack) -> bool:
+        if self._try(target, stack):
+            return False
+        if not self._alone and self._timeout_s:
+            self._waiting(f"{target} is being written by {_owner(target)}; waiting up to {self._timeout_s:g} s")
+            if self._try(target, stack, self._timeout_s):
+                return True
+        way_out = self._alone or (
+            "it is released when that process has written its documents. Wait for it, raise lock_timeout_s, or use "
+            "another state_dir"
+        )
+        raise UserError(f"{target} is in use by {_owner(target)}: {way_out}")
+
+    def _try(self, target: Path, stack: ExitStack, timeout_s: float = 0) -> bool:
         try:
-            lock_file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                if self._alone or not self._timeout_s:
-                    raise
-                self._waiting(f"{target} is being written by {_owner(owner_file)}; waiting up to {self._timeout_s:g} s")
-                lock.acquire(timeout=self._timeout_s, poll_interval=0.1)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # An engine may be closed by another thread than the one that started it.
+            lock = FileLock(_beside(target, ".lock"), thread_local=False)
+            lock.acquire(timeout=timeout_s, poll_interval=0.1)
             stack.callback(lock.release)
-            owner_file.write_text(str(os.getpid()))
-            stack.callback(owner_file.unlink, missing_ok=True)
+            owner = _beside(target, ".owner")
+            owner.write_text(str(os.getpid()))
+            stack.callback(owner.unlink, missing_ok=True)
         except Timeout:
-            way_out = self._alone or (
-                "it is released when that process has written its documents. Wait for it, raise lock_timeout_s, or "
-                "use another state_dir"
-            )
-            raise UserError(f"{target} is in use by {_owner(owner_file)}: {way_out}") from None
+            return False
         except OSError as error:
             raise UserError(f"{target.parent}: cannot be written: {error.strerror or error}") from None
+        return True
 
 
-def _owner(file: Path) -> str:
+def _beside(target: Path, ending: str) -> Path:
+    return target.with_name(f"{target.name}{ending}")
+
+
+def _owner(target: Path) -> str:
     try:
-        return f"another process (pid {file.read_text().strip()})"
+        return f"another process (pid {_beside(target, '.owner').read_text().strip()})"
     except OSError:
         return "another process"

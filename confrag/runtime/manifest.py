@@ -13,13 +13,14 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from confrag.errors import UserError
 
-__all__ = ["FileRecord", "GroupRecord", "Manifest", "Stamp"]
+__all__ = ["SEAL", "UNFINISHED", "FileRecord", "GroupRecord", "Manifest", "Stamp"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -34,9 +35,13 @@ CREATE TABLE IF NOT EXISTS rows (
 """
 _VERSION = 1
 
+SEAL = "seal"
+"""Note: the sizes of the store's files when it was closed; empty while it is written, and when that was cut short."""
+UNFINISHED = "unfinished"
+"""Note: not empty from the first row that is written until the indices are built."""
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+
+class Stamp(NamedTuple):
     """What the file system says of a file; as long as it stays, the content is taken to be the same.
 
     `ctime_ns` catches what keeps the time of modification: a copy with its times, another owner or mode.
@@ -47,8 +52,7 @@ class Stamp:
     ctime_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class FileRecord:
+class FileRecord(NamedTuple):
     """A file in the manifest.
 
     Attributes:
@@ -63,7 +67,7 @@ class FileRecord:
     hash: str
     state: str
     reason: str = ""
-    groups: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ class Outlook:
         groups: those of which something is written.
         dropped: node groups that would be deleted.
         failed: file -> why it cannot be read.
+        unfinished: an ingest was cut short; what is left of it is done, too.
     """
 
     collection: str
@@ -62,6 +63,7 @@ class Outlook:
     groups: tuple[GroupOutlook, ...]
     dropped: tuple[str, ...]
     failed: Mapping[str, str]
+    unfinished: bool
     up_to_date: bool
 
     @property
@@ -98,7 +100,7 @@ def look_ahead(plan: Plan, work: Work, progress: ProgressFn) -> Outlook:
                 raise UserError(f"{name}: {error.reason} (corpus.on_error=fail)") from None
             failed[name] = error.reason
             continue
-        made = make_nodes(name, str(entry.file.path), sections, plan.groups, transforms)
+        made = make_nodes(name, entry.file.location, sections, plan.groups, transforms)
         for group in plan.groups:
             if group.name not in entry.groups:
                 continue
@@ -130,26 +132,38 @@ def look_ahead(plan: Plan, work: Work, progress: ProgressFn) -> Outlook:
         ),
         dropped=tuple(group for group in work.dropped if group != ROOT_GROUP),
         failed=failed,
+        unfinished=work.unfinished,
         up_to_date=work.nothing,
     )
 
 
 def _covered(plan: Plan, keys: Mapping[tuple[str, str], Mapping[bytes, None]]) -> dict[tuple[str, str], int]:
-    """How many of the texts the embedding cache has."""
-    path = cache_file(plan.state_dir)
-    if not (plan.embedding_cache_mb and path.exists()):
-        return {}
+    """How many of the texts the embedding cache has, or will have of a group before."""
+    covered: dict[tuple[str, str], int] = {}
+    if not plan.embedding_cache_mb:
+        return covered
+    cache = _open_cache(plan)
+    known: dict[str, set[bytes]] = {}
     try:
-        cache = EmbeddingCache(path, plan.embedding_cache_mb * 2**20)
-    except sqlite3.Error:
-        return {}  # an ingest would do without it, too
-    try:
-        return {
-            (group, model): cache.held(fingerprint(plan.model(model)), list(texts))
-            for (group, model), texts in keys.items()
-        }
+        for group, model in ((entry.name, model) for entry in plan.groups for model in entry.embed):
+            before = known.setdefault(model, set())
+            texts = keys.get((group, model), {})
+            new = [text for text in texts if text not in before]
+            held = cache.held(fingerprint(plan.model(model)), new) if cache else 0
+            covered[group, model] = held + len(texts) - len(new)
+            before.update(new)
     finally:
-        cache.close()
+        if cache:
+            cache.close()
+    return covered
+
+
+def _open_cache(plan: Plan) -> EmbeddingCache | None:
+    path = cache_file(plan.state_dir)
+    try:
+        return EmbeddingCache(path, plan.embedding_cache_mb * 2**20) if path.exists() else None
+    except sqlite3.Error:
+        return None  # an ingest would do without it, too
 
 
 def _indices(plan: Plan, group: GroupPlan) -> tuple[str, ...]:

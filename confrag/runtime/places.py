@@ -59,8 +59,9 @@ def _absolute(path: str) -> str:
 
 
 def named_places(conf: Mapping[str, Any], directory: Path) -> list[Path]:
-    """Paths in LazyLLM's store_conf that lie outside the collection's own folder."""
-    return list(dict.fromkeys(path for path in _paths(conf) if directory not in path.parents))
+    """Paths in LazyLLM's store_conf that lie outside the collection's own folder, and outside each other."""
+    paths = list(dict.fromkeys(_paths(conf)))
+    return [path for path in paths if not {directory, *paths} & set(path.parents)]
 
 
 def _paths(conf: Mapping[str, Any]) -> Iterator[Path]:

@@ -19,7 +19,7 @@ from confrag.plan.compile import corpus_paths, store_of_rows
 from confrag.plan.model import Plan, canonical
 from confrag.runtime.fingerprints import GroupRecipe
 from confrag.runtime.lock import Lock
-from confrag.runtime.manifest import Manifest
+from confrag.runtime.manifest import UNFINISHED, Manifest
 
 __all__ = ["MANIFEST", "Sibling", "adopt", "identity", "manifest_in", "nearest_sibling"]
 
@@ -33,16 +33,16 @@ def identity(plan: Plan) -> str:
 
 @contextmanager
 def manifest_in(directory: Path) -> Iterator[Manifest | None]:
-    """The manifest of a collection, as far as there is one that can be read.
+    """The manifest of a collection; None when there is none.
 
     Raises:
         UserError: it was written by a newer confrag.
+        sqlite3.Error: it cannot be read.
     """
-    try:
-        manifest = Manifest(directory / MANIFEST, create=False)
-    except sqlite3.Error:
+    if not (directory / MANIFEST).exists():
         yield None
         return
+    manifest = Manifest(directory / MANIFEST, create=False)
     try:
         yield manifest
     finally:
@@ -75,7 +75,7 @@ def nearest_sibling(directory: Path, wanted: Mapping[str, GroupRecipe], identity
             continue  # with a suffix: a copy that was cut short
         try:
             with manifest_in(path.parent) as manifest:
-                if manifest and manifest.get("identity") == identity and not manifest.pending():
+                if manifest and manifest.get("identity") == identity and not manifest.get(UNFINISHED):
                     ranked.append((_shared(manifest, wanted), path.stat().st_mtime_ns, path.parent))
         except (UserError, sqlite3.Error, OSError):
             continue  # a collection with troubles of its own is no help to another
@@ -104,7 +104,7 @@ def adopt(sibling: Sibling, directory: Path) -> bool:
     try:
         lock.acquire()
         with manifest_in(sibling.directory) as manifest:
-            if manifest is None or manifest.pending():
+            if manifest is None or manifest.get(UNFINISHED):
                 return False
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.copytree(sibling.directory, unfinished)

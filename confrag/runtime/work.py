@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from confrag.runtime.corpus import Scan, SourceFile
 from confrag.runtime.fingerprints import GroupRecipe
-from confrag.runtime.manifest import FileRecord, GroupRecord, Manifest, Stamp
+from confrag.runtime.manifest import UNFINISHED, FileRecord, GroupRecord, Manifest, Stamp
 
 __all__ = ["FileWork", "GroupWork", "Work", "build_all", "content_hash", "find_work", "stamp_of"]
 
@@ -55,6 +56,7 @@ class Work:
         failed: name -> reason, of files that could not be read before and are as they were.
         touched: files with another stamp and the same content.
         records: what the manifest holds.
+        unfinished: an ingest was cut short, and the indices are to be built.
     """
 
     fresh: str | None = None
@@ -68,11 +70,12 @@ class Work:
     failed: Mapping[str, str] = field(default_factory=dict)
     touched: Mapping[str, Stamp] = field(default_factory=dict)
     records: Mapping[str, FileRecord] = field(default_factory=dict)
+    unfinished: bool = False
 
     @property
     def nothing(self) -> bool:
         """Whether the store is up to date."""
-        return not (self.fresh or self.files or self.groups or self.removed or self.dropped)
+        return not (self.fresh or self.files or self.groups or self.removed or self.dropped or self.unfinished)
 
 
 def build_all(found: Scan, wanted: Mapping[str, GroupRecipe], reason: str, stored: Mapping[str, GroupRecord]) -> Work:
@@ -117,6 +120,7 @@ def find_work(found: Scan, manifest: Manifest, wanted: Mapping[str, GroupRecipe]
         failed=comparison.failed,
         touched=comparison.touched,
         records=records,
+        unfinished=bool(manifest.get(UNFINISHED)),
     )
 
 
@@ -171,11 +175,11 @@ class _Comparison:
 
     def _same(self, file: SourceFile, record: FileRecord) -> bool:
         try:
-            stamp = stamp_of(file.path)
+            stamp = stamp_of(file.location)
             if stamp == record.stamp and stamp.mtime_ns != _UNKNOWN:
                 return True
             # Another time, and perhaps the same content; of a file that could not be read there is none to compare.
-            if record.state == "failed" or content_hash(file.path) != record.hash:
+            if record.state == "failed" or content_hash(file.location) != record.hash:
                 return False
         except OSError:
             return False  # it is read as a changed one, which says what is wrong with it
@@ -183,7 +187,7 @@ class _Comparison:
         return True
 
 
-def stamp_of(path: Path) -> Stamp:
+def stamp_of(path: str) -> Stamp:
     """What the file system says of a file now.
 
     A file that was modified just now has no time that could be relied on, so that its content is looked at once more.
@@ -191,16 +195,15 @@ def stamp_of(path: Path) -> Stamp:
     Raises:
         OSError: it cannot be asked.
     """
-    status = path.stat()
-    stamp = Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    status = os.stat(path)  # noqa: PTH116 (of ten thousand files)
     young = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _RACY_NS
-    return replace(stamp, mtime_ns=_UNKNOWN) if young else stamp
+    return Stamp(status.st_size, _UNKNOWN if young else status.st_mtime_ns, status.st_ctime_ns)
 
 
-def content_hash(path: Path) -> str:
+def content_hash(path: str) -> str:
     """SHA-256 of a file's content.
 
     Raises:
         OSError: it cannot be read.
     """
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

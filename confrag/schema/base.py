@@ -12,6 +12,8 @@ from pydantic_core import CoreSchema, core_schema
 from confrag.errors import UserError, nearest
 
 Text = Annotated[str, StringConstraints(strict=True)]
+EnvName = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""Name of an environment variable: what is secret stands there, never in a configuration."""
 Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 TopK = Annotated[int, Field(strict=True, ge=1, le=10_000)]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from confrag.schema.base import Count, Family, Flag, Name, Number, Spec, Text
+from confrag.schema.base import Count, EnvName, Family, Flag, Name, Number, Spec, Text
 
 MODELS = Family("model kind")
 
@@ -61,7 +61,7 @@ class OpenAICompatibleSpec(ModelSpec):
     base_url: Annotated[Text, Field(pattern=r"^https?://[^\s]+$")]
     """Up to and including ``/v1``."""
     model: Name
-    api_key_env: Annotated[Text, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    api_key_env: EnvName | None = None
     """Name of the environment variable that holds the key; left out: the server asks for none."""
     timeout_s: Annotated[Number, Field(gt=0, le=3600)] = 60.0
     """Seconds that an answer may take."""

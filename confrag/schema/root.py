@@ -58,6 +58,13 @@ class EmbeddingCacheSpec(Spec):
     """How large it may grow; what was not used for longest goes first. 0: no cache."""
 
 
+class BenchSpec(Spec):
+    """How ``confrag bench`` measures."""
+
+    repeats: Annotated[int, Field(strict=True, ge=1, le=1000)] = 3
+    """How often each figure is taken; the median counts."""
+
+
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -81,6 +88,8 @@ class Options(Spec):
     """Show the traceback of every error."""
     progress: Flag | None = None
     """Show progress on standard error; left out: where that is a terminal."""
+    bench: BenchSpec = Field(default_factory=lambda: BenchSpec())
+    """How ``confrag bench`` measures."""
 
 
 class Config(Options):

@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from confrag.schema.base import Count, Name, Number, Spec
+from confrag.schema.base import Count, EnvName, Name, Number, Spec
+
+Seconds = Annotated[Number, Field(gt=0, le=86_400)]
+
+
+def is_server(uri: object) -> bool:
+    """Whether the `uri` of a store names a server; anything else is a path."""
+    return isinstance(uri, str) and "://" in uri and not uri.startswith("file://")
 
 
 class MapKwargs(Spec):
@@ -42,9 +49,18 @@ class ChromaKwargs(Spec):
     dir: Name | None = None
     """Folder of the database; without it, a folder under `state_dir`."""
     uri: Name | None = None
-    """The same as a URI; Chroma servers (``http://``) are not supported yet."""
+    """The same as a path or URI, or a server: ``http://HOST:8000``."""
+    tenant: Name | None = None
+    """Server: the tenant; left out: Chroma's default one."""
+    database: Name | None = None
+    """Server: the database; left out: Chroma's default one."""
+    token_env: EnvName | None = None
+    """Server: name of the environment variable that holds the token, for ``Authorization`` and ``X-Chroma-Token``."""
+    timeout_s: Seconds | None = None
+    """Server: seconds that a call may take; left out: 10."""
     index_kwargs: ChromaIndexKwargs | None = None
     client_kwargs: Mapping[str, Any] = Field(default_factory=dict)
+    """Further arguments of chromadb's client."""
 
 
 def _upper(value: object) -> object:
@@ -57,11 +73,20 @@ class IndexKwargs(Spec):
     embed_key: Name | None = None
     """Which embedding it is for; may be left out where there is only one."""
     index_type: Annotated[Name, BeforeValidator(_upper)]
-    metric_type: Annotated[Literal["COSINE", "IP", "L2"], BeforeValidator(_upper)] = "COSINE"
+    metric_type: Annotated[Literal["COSINE", "IP", "L2", "HAMMING", "JACCARD"], BeforeValidator(_upper)] = "COSINE"
+    """Left out for an index of sparse vectors: IP."""
     params: Mapping[str, int | float | str] = Field(default_factory=dict)
-    """Parameters of the index: M, efConstruction, nlist, ..."""
+    """Parameters of the index: M, efConstruction, nlist, m, ..."""
     search_params: Mapping[str, int | float] = Field(default_factory=dict)
-    """Parameters of a search: ef, nprobe; changing them rebuilds nothing."""
+    """Parameters of a search: ef, nprobe, search_list; changing them rebuilds nothing."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metric_of_sparse_vectors(cls, value: object) -> object:
+        if not isinstance(value, Mapping) or "metric_type" in value:
+            return value
+        sparse = str(value.get("index_type")).upper().startswith("SPARSE_")
+        return {**value, "metric_type": "IP"} if sparse else value
 
 
 def _many(value: object) -> object:
@@ -72,11 +97,23 @@ class MilvusKwargs(Spec):
     """Arguments of LazyLLM's Milvus store."""
 
     uri: Name | None = None
-    """File of Milvus Lite; without it, a file under `state_dir`."""
+    """File of Milvus Lite, or a server: ``http://HOST:19530``; without it, a file under `state_dir`."""
     db_name: Name | None = None
+    """Server: the database; left out: ``default``."""
+    user_env: EnvName | None = None
+    """Server: name of the environment variable that holds the user's name."""
+    password_env: EnvName | None = None
+    """Server: name of the environment variable that holds the password."""
+    token_env: EnvName | None = None
+    """Server: name of the environment variable that holds a token, in place of user and password."""
+    timeout_s: Seconds | None = None
+    """Server: seconds that a call may take; left out: 10."""
+    index_timeout_s: Seconds | None = None
+    """Server: seconds to wait for rows to be flushed, indexed and loaded; left out: 60."""
     index_kwargs: Annotated[tuple[IndexKwargs, ...], BeforeValidator(_many)] = ()
     """A dictionary, or a list of them with `embed_key`."""
     client_kwargs: Mapping[str, Any] = Field(default_factory=dict)
+    """Further arguments of ``pymilvus.MilvusClient``."""
 
 
 class SmartEmbeddingIndex(Spec):
@@ -107,7 +144,7 @@ class MapStoreSpec(StoreSpec):
 
 
 class ChromaStoreSpec(StoreSpec):
-    """Vectors in a Chroma database, text beside them."""
+    """Vectors in a Chroma database (a folder, or a server), text in a file beside them."""
 
     type: Literal["chroma"] = "chroma"
     kwargs: ChromaKwargs = Field(default_factory=lambda: ChromaKwargs())
@@ -115,7 +152,7 @@ class ChromaStoreSpec(StoreSpec):
 
 
 class MilvusStoreSpec(StoreSpec):
-    """Vectors in Milvus (Lite: a file), text beside them."""
+    """Vectors in Milvus (Lite: a file, or a server), text in a file beside them."""
 
     type: Literal["milvus"] = "milvus"
     kwargs: MilvusKwargs = Field(default_factory=lambda: MilvusKwargs())

@@ -122,7 +122,7 @@ BY_HAND: tuple[Mutation, ...] = (
     ("store_conf: {type: redis}\n", "store_conf.type = 'redis'"),
     ("store_conf: {type: milvus, kwargs: {index_kwargs: {index_type: NOPE}}}\n", "kwargs.index_kwargs.index_type"),
     ("store_conf: {type: milvus, kwargs: {index_kwargs: {metric_type: IP}}}\n", "index_kwargs.index_type: required"),
-    ("store_conf: {type: milvus, kwargs: {uri: 'http://h:1'}}\n", "store_conf.kwargs.uri = 'http://h:1'"),
+    ("store_conf: {type: milvus, kwargs: {uri: 'tcp://h:1'}}\n", "store_conf.kwargs.uri = 'tcp://h:1'"),
     ("store_conf: {type: map, indices: {trie: {}}}\n", "store_conf.indices.trie"),
     ("store_conf: {segment_store: {type: map}}\n", "store_conf.vector_store: required"),
     ("store_conf: {vector_store: {type: map}, segment_store: {type: map}}\n", "store_conf.vector_store"),

@@ -189,7 +189,7 @@ def test_a_milvus_file_belongs_to_one_process_and_a_second_one_says_so_at_once(c
     second = confrag.load("milvus_flat", overrides=overrides(corpus, "lock_timeout_s=1000"))
     with (
         confrag.load("milvus_flat", overrides=overrides(corpus)),
-        pytest.raises(confrag.UserError, match=r"in use by another process \(pid \d+\): Milvus Lite's files belong to one"),
+        pytest.raises(confrag.UserError, match=r"in use by another process \(pid \d+\): Milvus Lite's files"),
     ):
         second.start()
     with confrag.load("milvus_flat", overrides=overrides(corpus)) as app:

@@ -23,6 +23,7 @@ from confrag.build.indices.lexical import LexicalIndex
 from confrag.build.stores import chroma, map, milvus  # noqa: A004
 from confrag.build.stores.milvus_index import index_for
 from confrag.errors import StoreError, UserError, confrag_error
+from confrag.registry.indices import MILVUS_SERVER
 
 from lazyllm.tools.rag import DocNode, Document, Retriever  # isort: skip
 
@@ -507,13 +508,13 @@ def test_two_documents_of_one_process_share_a_milvus_file(tmp_path: Path) -> Non
 
 
 def test_milvus_index_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"index_type 'HNWS' is not one that Milvus Lite has: .* Did you mean 'HNSW'\?"):
+    with pytest.raises(UserError, match=r"index_type 'HNWS': there is no such index here\. Did you mean 'HNSW'\?"):
         index_for({"index_type": "HNWS"}, "dense", sparse=False)
-    with pytest.raises(UserError, match="index_type 'DISKANN' is not one that Milvus Lite has"):
+    with pytest.raises(UserError, match="index_type 'DISKANN': there is no such index here"):
         index_for([{"embed_key": "dense", "index_type": "DISKANN"}], "dense", sparse=False)
     with pytest.raises(UserError, match="metric_type 'HAMMING'"):
         index_for({"index_type": "FLAT", "metric_type": "HAMMING"}, "dense", sparse=False)
-    with pytest.raises(UserError, match=r"index_kwargs key 'index_typ' .* Did you mean 'index_type'\?"):
+    with pytest.raises(UserError, match=r"unknown key 'index_typ' of index_kwargs; .* Did you mean 'index_type'\?"):
         index_for({"index_typ": "FLAT"}, "dense", sparse=False)
     listed = [{"embed_key": "a", "index_type": "flat", "metric_type": "l2"}, {"index_type": "HNSW", "params": {"M": 8}}]
     assert (index_for(listed, "a", False).index_type, index_for(listed, "a", False).metric_type) == ("FLAT", "L2")
@@ -521,7 +522,12 @@ def test_milvus_index_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
     assert index_for(listed, "b", False).metric_type == "COSINE"
     assert index_for(listed, "c", True).index_type == "SPARSE_INVERTED_INDEX"
     assert index_for(listed, "b", False).searching(500)["params"]["ef"] == 500
-    assert index_for({"index_type": "IVF_FLAT", "params": {"nlist": 1024}}, "a", False).building(390)["nlist"] == 10
+    assert index_for({"index_type": "IVF_FLAT", "params": {"nlist": 1024}}, "a", False).building(8, 390)["nlist"] == 10
+    assert (
+        index_for({"index_type": "DISKANN"}, "a", False, MILVUS_SERVER).searching(500)["params"]["search_list"] == 500
+    )
+    assert index_for({"index_type": "IVF_PQ"}, "a", False, MILVUS_SERVER).building(384)["m"] == 192
+    assert index_for({"index_type": "IVF_PQ"}, "a", False, MILVUS_SERVER).building(7)["m"] == 1
 
 
 @pytest.mark.parametrize("kind", ["FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW"])
@@ -556,12 +562,3 @@ def test_sparse_vectors_in_milvus(tmp_path: Path) -> None:
     found = Retriever(document, "sentence", topk=5, embed_keys=["sparse"])("anything")
     assert [(n.uid, round(n.similarity_score, 3)) for n in found] == [("s0", 1.0), ("s1", 0.4)]
     private.close(document)
-
-
-def test_servers_are_refused() -> None:
-    with pytest.raises(
-        UserError, match="'http://localhost:19530' is a Milvus server, and only Milvus Lite's local files"
-    ):
-        milvus.store_conf(Path("unused"), uri="http://localhost:19530")
-    with pytest.raises(UserError, match="'http://localhost:8000' is a Chroma server, and only local folders"):
-        chroma.store_conf(Path("unused"), uri="http://localhost:8000")

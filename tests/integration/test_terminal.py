@@ -60,7 +60,7 @@ def test_questions_at_the_prompt(tmp_path: Path) -> None:
     finally:
         terminal.process.kill()
     assert "Traceback" not in terminal.text
-    assert "1 of 1 files, 1 MediumChunk; 1 texts embedded" in terminal.text
+    assert "1 file, 1 MediumChunk; 1 texts embedded" in terminal.text
 
 
 def test_an_interrupt_at_the_prompt_ends_it(tmp_path: Path) -> None:

@@ -9,8 +9,18 @@ import pytest
 
 from confrag.config import load
 from confrag.errors import ConfigError, UserError
+from confrag.plan import compile_plan
 
 GROUPS = "CoarseChunk, MediumChunk, FineChunk, sentence"
+FILE = (
+    "A Milvus Lite file has for floating vectors FLAT, IVF_FLAT, IVF_SQ8, HNSW, HNSW_SQ, AUTOINDEX "
+    "(metric COSINE, IP, L2); for sparse vectors SPARSE_INVERTED_INDEX (metric IP)"
+)
+SERVER = (
+    "A Milvus server has for floating vectors FLAT, IVF_FLAT, IVF_SQ8, IVF_PQ, GPU_IVF_FLAT, GPU_IVF_PQ, HNSW, "
+    "DISKANN, AUTOINDEX (metric COSINE, IP, L2); for sparse vectors SPARSE_INVERTED_INDEX, SPARSE_WAND (metric IP); "
+    "for binary vectors BIN_FLAT, BIN_IVF_FLAT (metric HAMMING, JACCARD)"
+)
 SPLIT = "transform: {kind: split, separator: x}"
 
 
@@ -101,13 +111,22 @@ def faults(*overrides: str, conf: str = "multi_route") -> list[str]:
         ("models.llm.model=no/such.gguf", "models.llm.model = 'no/such.gguf': there is no such file or folder"),
         (
             "store_conf.kwargs.index_kwargs.index_type=DISKANN",
-            "store_conf.kwargs.index_kwargs.index_type = 'DISKANN': a Milvus file has FLAT, IVF_FLAT, IVF_SQ8, HNSW, "
-            "HNSW_SQ, AUTOINDEX; other types need a Milvus server",
+            "store_conf.kwargs.index_kwargs.index_type = 'DISKANN': there is no such index here. "
+            f"A Milvus server has it. {FILE}",
         ),
         (
             "store_conf.kwargs.index_kwargs.index_type=HNWS",
-            "store_conf.kwargs.index_kwargs.index_type = 'HNWS': a Milvus file has FLAT, IVF_FLAT, IVF_SQ8, HNSW, "
-            "HNSW_SQ, AUTOINDEX; other types need a Milvus server. Did you mean 'HNSW'?",
+            "store_conf.kwargs.index_kwargs.index_type = 'HNWS': there is no such index here. Did you mean 'HNSW'? "
+            f"{FILE}",
+        ),
+        (
+            "store_conf.kwargs.index_kwargs.index_type=SPARSE_INVERTED_INDEX",
+            "store_conf.kwargs.index_kwargs.index_type = 'SPARSE_INVERTED_INDEX': an index of sparse vectors, and the "
+            f"embedding gives floating ones. {FILE}",
+        ),
+        (
+            "store_conf.kwargs.index_kwargs.metric_type=JACCARD",
+            f"store_conf.kwargs.index_kwargs.metric_type = 'JACCARD': FLAT does not compare by this metric. {FILE}",
         ),
         (
             "store_conf.kwargs.index_kwargs.embed_key=dense",
@@ -115,8 +134,8 @@ def faults(*overrides: str, conf: str = "multi_route") -> list[str]:
             "known: embed",
         ),
         (
-            "store_conf.kwargs.uri='http://localhost:19530'",
-            "store_conf.kwargs.uri = 'http://localhost:19530': milvus servers are not supported yet; name a local path",
+            "store_conf.kwargs.token_env=MILVUS_TOKEN",
+            "store_conf.kwargs.token_env = 'MILVUS_TOKEN': only a server asks for this; name one with `uri`",
         ),
         ("corpus.path=no/such/place", "corpus.path = 'no/such/place': there is no such file or folder"),
         (
@@ -282,7 +301,96 @@ def test_ones_own_model_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 )
 def test_an_index_is_checked_wherever_it_is_declared(parts: dict[str, Any], place: str) -> None:
     (message,) = faults(f"store_conf={parts!r}", conf="quickstart")
-    assert message.startswith(f"store_conf.{place}.index_kwargs.index_type = 'NOPE': a Milvus file has")
+    assert message.startswith(f"store_conf.{place}.index_kwargs.index_type = 'NOPE': there is no such index here. A ")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        (
+            "index_kwargs.index_type=BIN_FLAT",
+            "index_kwargs.index_type = 'BIN_FLAT': an index of binary vectors, and the embedding gives floating ones. "
+            f"{SERVER}",
+        ),
+        (
+            "index_kwargs.index_type=SPARSE_WAND",
+            "index_kwargs.index_type = 'SPARSE_WAND': an index of sparse vectors, and the embedding gives floating "
+            f"ones. {SERVER}",
+        ),
+        (
+            "index_kwargs.index_type=HNSW_SQ",
+            f"index_kwargs.index_type = 'HNSW_SQ': there is no such index here. Did you mean 'HNSW'? {SERVER}",
+        ),
+        (
+            "index_kwargs.metric_type=HAMMING",
+            f"index_kwargs.metric_type = 'HAMMING': HNSW does not compare by this metric. {SERVER}",
+        ),
+        ("uri='tcp://h:1'", "uri = 'tcp://h:1': a server is named http://HOST:PORT or https://HOST:PORT"),
+        ("uri='http://h:99999'", "uri = 'http://h:99999': not an address: Port out of range 0-65535"),
+        ("uri='http://h:1/db'", "uri = 'http://h:1/db': a server is named http://HOST:PORT, with nothing behind it"),
+        (
+            "uri='http://root:secret@h:1'",
+            "uri: user and password do not belong into a configuration; name environment variables that hold them "
+            "with user_env and password_env, or token_env",
+        ),
+        (
+            "client_kwargs={password: secret}",
+            "client_kwargs.password: has a place of its own: uri, db_name, tenant, database and timeout_s, and for "
+            "secrets user_env, password_env and token_env, which name environment variables",
+        ),
+        ("token_env=NO_SUCH", "token_env = 'NO_SUCH': the environment variable NO_SUCH is not set"),
+        ("user_env=HOME", "user_env: a user and a password belong together; name password_env too"),
+        ("password_env=HOME", "password_env: a user and a password belong together; name user_env too"),
+        ("timeout_s=0", "timeout_s = 0: must be greater than 0"),
+    ],
+)
+def test_a_milvus_server(override: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/")
+    monkeypatch.delenv("NO_SUCH", raising=False)
+    messages = faults(f"store_conf.kwargs.{override}", conf="milvus_remote")
+    assert messages == [f"store_conf.kwargs.{expected}"]
+
+
+def test_a_token_takes_the_place_of_user_and_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ABC":
+        monkeypatch.setenv(name, "secret")
+    named = ["store_conf.kwargs.user_env=A", "store_conf.kwargs.password_env=B"]
+    load("milvus_remote", named)
+    assert faults(*named, "store_conf.kwargs.token_env=C", conf="milvus_remote") == [
+        "store_conf.kwargs.token_env: a token takes the place of user and password; name one or the other"
+    ]
+
+
+def test_what_is_secret_stays_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILVUS_TOKEN", "open-sesame")
+    composed, config = load("milvus_remote", ["store_conf.kwargs.token_env=MILVUS_TOKEN"])
+    plan = compile_plan(config, composed.name)
+    assert plan.store.params["token_env"] == "MILVUS_TOKEN"
+    assert "open-sesame" not in repr((composed.data, config, plan))
+
+
+@pytest.mark.parametrize("kind", ["GPU_IVF_FLAT", "gpu_ivf_pq", "DISKANN", "IVF_PQ", "HNSW", "FLAT", "AUTOINDEX"])
+def test_an_index_that_a_milvus_server_has(kind: str) -> None:
+    for metric in ("COSINE", "IP", "L2"):
+        index = f"{{index_type: {kind}, metric_type: {metric}}}"
+        load("milvus_remote", [f"store_conf.kwargs.index_kwargs={index}"])
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("uri='http://'", "uri = 'http://': a server is named http://HOST:PORT, with nothing behind it"),
+        ("dir=folder", "dir = 'folder': a folder and a server (`uri`) exclude each other"),
+        (
+            "index_kwargs={hnsw: {space: hamming}}",
+            "index_kwargs.hnsw.space = 'hamming': must be one of: cosine, ip, l2",
+        ),
+        ("token_env=NO_SUCH", "token_env = 'NO_SUCH': the environment variable NO_SUCH is not set"),
+    ],
+)
+def test_a_chroma_server(override: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH", raising=False)
+    assert faults(f"store_conf.kwargs.{override}", conf="chroma_remote") == [f"store_conf.kwargs.{expected}"]
 
 
 def test_paths_carry_no_kinds() -> None:

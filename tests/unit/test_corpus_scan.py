@@ -32,13 +32,13 @@ def names(*paths: Path | str, include: tuple[str, ...] = ("**/*",), exclude: tup
 def test_folders_are_read_to_the_bottom_in_the_order_of_names(tmp_path: Path) -> None:
     make(tmp_path, "b.md", "a/z.txt", "a/b/c.PDF", "a.md", "中文/指南.md")
     assert names(tmp_path) == ["a.md", "a/b/c.PDF", "a/z.txt", "b.md", "中文/指南.md"]
-    assert scanned(tmp_path).files[2] == SourceFile(tmp_path / "a/z.txt", "a/z.txt")
+    assert scanned(tmp_path).files[2] == SourceFile(str(tmp_path / "a/z.txt"), "a/z.txt")
 
 
 def test_a_path_may_be_relative_and_a_single_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, "docs/a.md", "docs/b.md")
     monkeypatch.chdir(tmp_path / "docs")
-    assert scanned("a.md").files == (SourceFile(tmp_path / "docs/a.md", "a.md"),)
+    assert scanned("a.md").files == (SourceFile(str(tmp_path / "docs/a.md"), "a.md"),)
     assert names("../docs") == ["a.md", "b.md"]
     assert scanned("../docs").files[0].path == tmp_path / "docs/a.md"
 
@@ -52,7 +52,7 @@ def test_several_paths_are_named_from_where_they_part(tmp_path: Path) -> None:
 
 def test_hidden_and_lock_files_are_passed_over(tmp_path: Path) -> None:
     make(tmp_path, "a.md", ".hidden.md", ".git/b.md", "c/.d/e.md", "~$report.docx")
-    assert scanned(tmp_path) == Scan((SourceFile(tmp_path / "a.md", "a.md"),), ())
+    assert scanned(tmp_path) == Scan((SourceFile(str(tmp_path / "a.md"), "a.md"),), ())
     assert names(tmp_path / ".git") == ["b.md"]
 
 

@@ -80,9 +80,13 @@ NOT_LAZYLLMS = {
     # Chroma's table of open databases.
     "SharedSystemClient._identifier_to_refcount",
     "SharedSystemClient._identifier_to_system",
+    # The timeout of Chroma's HTTP client.
+    "client._server",
+    "client._server._session",
     # Milvus Lite's state of a collection.
     "collection._index_specs",
     "collection._segments_snapshot",
+    "collection._memtable",
     "collection._wait_for_bg",
 }
 """Private names of other libraries; LazyLLM's have no exception."""
@@ -121,7 +125,7 @@ assert not found, found
     [
         ["--help"],
         ["--version"],
-        *([verb, "--help"] for verb in ("run", "validate", "show", "graph", "ls", "init", "models", "doctor")),
+        *([verb, "--help"] for verb in ("run", "validate", "show", "graph", "ls", "init", "models", "bench", "doctor")),
         ["ls"],
         ["validate"],
         ["show", "where=true"],

@@ -1,32 +1,36 @@
-"""Chroma in a folder, strict."""
+"""Chroma, strict: a folder, or a server."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import chromadb
 import numpy as np
-from chromadb.api.shared_system_client import SharedSystemClient
-from chromadb.config import Settings
 from chromadb.errors import NotFoundError
 from lazyllm.tools.rag.global_metadata import RAG_DOC_ID
 from lazyllm.tools.rag.store import ChromaStore
 
+from confrag.build.stores.chroma_places import Place, place_for
 from confrag.build.stores.failures import failing
 from confrag.build.stores.filters import allowed
 from confrag.build.stores.vectors import (
     VectorsOnly,
     check_in_step,
+    check_stored,
     document_batches,
     embedding_keys,
+    server_prefix,
     similarity_from_distance,
 )
-from confrag.errors import StoreError, UserError
+from confrag.errors import ServiceError, StoreError
+from confrag.schema.store import is_server
 
 _BATCH = 1000
+_OWNER = "confrag"
+"""Key of a collection's metadata: the node group that it belongs to, as LazyLLM names it."""
 # Chroma's own (16, 100, 100) lose documents: recall@10 is 0.77 on 10,000 random vectors, 0.99 with these. It writes
 # its index to disk every `sync_threshold` rows, 1000 by itself, and a deletion before that takes seconds.
 _HNSW = {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_search": 200, "sync_threshold": 100}
@@ -40,30 +44,33 @@ def store_conf(
     client_kwargs: Mapping[str, Any] | None = None,
     segments: str | None = None,
     uri: str | None = None,
+    **server: Any,
 ) -> dict[str, Any]:
     """LazyLLM's store_conf of vectors in Chroma and text in SQLite.
 
     Args:
-        directory: where the data goes that has no other place.
+        directory: where the data goes that has no other place; its name tells our collections on a server apart.
         dir: folder of the Chroma database; ``chroma`` in `directory` when None.
         index_kwargs: Chroma's collection configuration, ``{"hnsw": {"space": "cosine", ...}}``; what it leaves out
             takes values that find (nearly) everything.
-        client_kwargs: further arguments of `chromadb.PersistentClient`.
-        segments: SQLite file of the text; ``segments.db`` in the folder when None.
-        uri: the folder as a path or a ``file://`` URI; goes before `dir`.
-
-    Raises:
-        UserError: `uri` names a server.
+        client_kwargs: further arguments of `chromadb.PersistentClient` or `chromadb.HttpClient`.
+        segments: SQLite file of the text; when None, ``segments.db`` in the folder, for a server in `directory`.
+        uri: a server (``http://HOST:8000``), or the folder as a path or a ``file://`` URI; goes before `dir`.
+        server: for a server, further arguments of `chroma_places.RemoteServer`: tenant, database, the name of the
+            environment variable with the token, and seconds to wait.
     """
-    if uri and "://" in uri and not uri.startswith("file://"):
-        raise UserError(f"store_conf: '{uri}' is a Chroma server, and only local folders are supported")
-    named = (uri or "").removeprefix("file://") or dir
-    folder = str(Path(named).expanduser()) if named else str(directory / "chroma")
-    text = segments or str(Path(folder) / "segments.db")
-    vectors = {"dir": folder, "segments": text, "index_kwargs": index_kwargs, "client_kwargs": client_kwargs}
+    vectors: dict[str, Any] = {"index_kwargs": index_kwargs, "client_kwargs": client_kwargs}
+    if uri and is_server(uri):
+        text = segments or str(directory / "segments.db")
+        vectors |= {"dir": uri, "server": {**server, "prefix": server_prefix(directory)}}
+    else:
+        named = (uri or "").removeprefix("file://") or dir
+        folder = str(Path(named).expanduser()) if named else str(directory / "chroma")
+        text = segments or str(Path(folder) / "segments.db")
+        vectors |= {"dir": folder}
     return {
         "segment_store": {"type": "confrag_segments", "kwargs": {"uri": text}},
-        "vector_store": {"type": "confrag_chroma", "kwargs": vectors},
+        "vector_store": {"type": "confrag_chroma", "kwargs": {**vectors, "segments": text}},
     }
 
 
@@ -75,6 +82,8 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
 
     Raises:
         StoreError: by every method, when Chroma fails or a collection is missing though its text is stored.
+        ServiceError: by every method, when a server does not answer; once it does, the next call succeeds.
+        UserError: by `connect`, when a server refuses the token, or has no such tenant or database.
     """
 
     __lazyllm_registry_key__ = "confrag_chroma"
@@ -85,13 +94,14 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
         segments: str,
         index_kwargs: Mapping[str, Any] | None = None,
         client_kwargs: Mapping[str, Any] | None = None,
+        server: Mapping[str, Any] | None = None,
     ) -> None:
         given = dict(index_kwargs or {})
         configuration = {**given, "hnsw": {**_HNSW, **(given.get("hnsw") or {})}}
         super().__init__(dir=dir, index_kwargs=configuration, client_kwargs=dict(client_kwargs or {}))
-        self.place = f"Chroma store '{dir}'"
-        self._path, self._segments_uri = dir, segments
-        self._configuration, self._client_arguments = configuration, dict(client_kwargs or {})
+        self._place: Place = place_for(dir, client_kwargs or {}, server)
+        self.place = str(self._place)
+        self._segments_uri, self._configuration = segments, configuration
         self._chroma: Any = None
         self._keys: tuple[str, ...] = ()
         self._collections: dict[str, Any] = {}
@@ -99,22 +109,11 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
         self._guard = threading.RLock()
 
     def connect(self, embed: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        """Open the folder, or make it."""
+        """Open the folder, or make it; or connect to the server."""
         self._keys = tuple(sorted(embed or ()))
-        with self._guard, failing("opening", self.place):
-            if self._chroma is not None:
-                return
-            Path(self._path).mkdir(parents=True, exist_ok=True)
-            settings = Settings(anonymized_telemetry=False)
-            try:
-                self._chroma = chromadb.PersistentClient(
-                    path=self._path, **{"settings": settings, **self._client_arguments}
-                )
-            except BaseException:
-                # Chroma keeps the half-opened database by path and would hand it out to the next client.
-                SharedSystemClient._identifier_to_system.pop(self._path, None)
-                SharedSystemClient._identifier_to_refcount.pop(self._path, None)
-                raise
+        with self._guard, self._doing("opening"):
+            if self._chroma is None:
+                self._chroma = self._place.open()
 
     def upsert(self, collection_name: str, data: list[dict[str, Any]]) -> bool:
         """Write the vectors of segments; those of a known uid are replaced."""
@@ -122,11 +121,15 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
             if isinstance(data[0]["embedding"][key], Mapping):
                 raise StoreError(f"{self.place}: holds dense vectors only, and embedding '{key}' is sparse")
             collection = self._open(collection_name, key, create=True)
-            with self._guard, failing(f"writing collection '{collection_name}'", self.place):
+            with self._guard, self._doing(f"writing collection '{collection_name}'"):
                 for start in range(0, len(data), _BATCH):
                     batch = data[start : start + _BATCH]
-                    collection.upsert(
-                        ids=[segment["uid"] for segment in batch],
+                    ids = [segment["uid"] for segment in batch]
+                    # Replacing a vector in its index takes Chroma ten times as long.
+                    if known := collection.get(ids=ids, include=[])["ids"]:
+                        collection.delete(ids=known)
+                    collection.add(
+                        ids=ids,
                         embeddings=np.asarray([segment["embedding"][key] for segment in batch], np.float32),
                         metadatas=[{RAG_DOC_ID: segment["doc_id"]} for segment in batch],
                     )
@@ -134,17 +137,25 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
 
     def delete(self, collection_name: str, criteria: Mapping[str, Any] | None = None, **kwargs: Any) -> bool:
         """Delete the vectors with these uids, or of these documents (docid); without criteria, the collection."""
+        if not criteria:
+            self._drop(collection_name)
+            return True
         for key in self._keys:
-            collection = self._open(collection_name, key)
-            if collection is None:
-                continue
-            with self._guard, failing(f"deleting from collection '{collection_name}'", self.place):
-                if not criteria:
-                    self._collections.pop(collection.name, None)
-                    self._chroma.delete_collection(collection.name)
-                for selection in _selections(criteria or {}):
-                    collection.delete(**selection)
+            if (collection := self._open(collection_name, key)) is not None:
+                with self._guard, self._doing(f"deleting from collection '{collection_name}'"):
+                    for selection in _selections(criteria):
+                        collection.delete(**selection)
         return True
+
+    def _drop(self, name: str) -> None:
+        """Delete the collections of all embeddings, also of such as are not configured any more."""
+        with self._guard, self._doing(f"deleting collection '{name}'"):
+            for collection in self._client.list_collections():
+                if (collection.metadata or {}).get(_OWNER) == self._place.name(name):
+                    self._collections.pop(collection.name, None)
+                    with suppress(NotFoundError):
+                        self._client.delete_collection(collection.name)
+            self._in_step = {entry for entry in self._in_step if entry[0] != name}
 
     def search(
         self,
@@ -163,7 +174,7 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
         score = similarity_from_distance if self._space == "l2" else _similarity
         hits = []
         for documents in document_batches(self._segments_uri, collection_name, filters):
-            with failing(f"searching collection '{collection_name}'", self.place):
+            with self._doing(f"searching collection '{collection_name}'"):
                 found = collection.query(
                     query_embeddings=np.asarray([query_embedding], np.float32),
                     n_results=topk or max(1, collection.count()),
@@ -172,13 +183,22 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
                 )
                 pairs = zip(found["ids"][0], found["distances"][0], strict=True)
                 hits += [{"uid": uid, "score": score(distance)} for uid, distance in pairs]
+        check_stored(self.place, collection_name, [hit["uid"] for hit in hits], self._segments_uri)
         return sorted(hits, key=lambda hit: -hit["score"])[:topk]
 
     def count_vectors(self, collection_name: str) -> int:
         """Number of vectors, of the embedding that has most."""
-        with failing("counting", self.place):
+        with self._doing("counting"):
             opened = [self._open(collection_name, key) for key in self._keys]
             return max((int(collection.count()) for collection in opened if collection is not None), default=0)
+
+    def refresh(self) -> None:
+        """Open a folder once more: a search sees only what was there, or written through it, since it was opened."""
+        with self._guard, self._doing("opening"):
+            # Searches that are under way keep the old one.
+            self._collections.clear()
+            self._in_step.clear()
+            self._chroma = self._place.reopen(self._chroma)
 
     def finish(self) -> None:
         """Nothing to do: Chroma indexes while it writes."""
@@ -192,6 +212,26 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
             if client is not None:
                 client.close()
 
+    @contextmanager
+    def _doing(self, action: str) -> Iterator[None]:
+        """`failing`; when a server went away, what is known of it is asked for again when it is back."""
+        try:
+            with failing(action, self.place, self._place.explain):
+                yield
+        except ServiceError:
+            self._collections = {}
+            self._in_step = set()
+            raise
+
+    @property
+    def _client(self) -> Any:
+        if self._chroma is None:
+            raise StoreError(f"{self.place} is not open")
+        return self._chroma
+
+    def _full_name(self, name: str, key: str) -> str:
+        return self._place.name(f"{name}_{key}_embed")
+
     @property
     def _space(self) -> str:
         return str(self._configuration["hnsw"]["space"])
@@ -200,7 +240,7 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
         """The collection, compared with the text beside it before its first search."""
         collection = self._open(name, key)
         if (name, key) not in self._in_step:
-            with failing(f"opening collection '{name}'", self.place):
+            with self._doing(f"opening collection '{name}'"):
                 vectors = 0 if collection is None else collection.count()
             check_in_step(self.place, name, vectors, self._segments_uri)
             if vectors:
@@ -209,19 +249,21 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
 
     def _open(self, name: str, key: str, create: bool = False) -> Any:
         """The Chroma collection of one embedding; None when nothing was written."""
-        full_name = f"{name}_{key}_embed"
-        with self._guard, failing(f"opening collection '{name}'", self.place):
-            if self._chroma is None:
-                raise StoreError(f"{self.place} is not open")
+        full_name = self._full_name(name, key)
+        with self._guard, self._doing(f"opening collection '{name}'"):
+            client = self._client
             if (collection := self._collections.get(full_name)) is not None:
                 return collection
             try:
-                collection = self._chroma.get_collection(full_name, embedding_function=None)
+                collection = client.get_collection(full_name, embedding_function=None)
             except NotFoundError:
                 if not create:
                     return None
-                collection = self._chroma.create_collection(
-                    full_name, configuration=self._configuration, embedding_function=None
+                collection = client.create_collection(
+                    full_name,
+                    configuration=self._configuration,
+                    metadata={_OWNER: self._place.name(name)},
+                    embedding_function=None,
                 )
             else:
                 space = collection.configuration["hnsw"]["space"]
@@ -240,8 +282,6 @@ def _similarity(distance: float) -> float:
 
 def _selections(criteria: Mapping[str, Any]) -> list[dict[str, Any]]:
     """LazyLLM's criteria as arguments of deletions that are each short enough for SQLite."""
-    if not criteria:
-        return []
     if set(criteria) == {"uid"}:
         return [{"ids": uids} for uids in _batches(allowed(criteria["uid"]))]
     if set(criteria) == {RAG_DOC_ID}:

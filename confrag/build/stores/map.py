@@ -17,8 +17,8 @@ from confrag.errors import StoreError
 
 _VECTORS = """
 CREATE TABLE IF NOT EXISTS vectors (
-    collection TEXT NOT NULL, embed_key TEXT NOT NULL, uid TEXT NOT NULL, vector BLOB NOT NULL,
-    PRIMARY KEY (collection, embed_key, uid)) WITHOUT ROWID;
+    collection TEXT NOT NULL, uid TEXT NOT NULL, embed_key TEXT NOT NULL, vector BLOB NOT NULL,
+    PRIMARY KEY (collection, uid, embed_key));
 """
 
 
@@ -50,7 +50,7 @@ class ExactMapStore(SegmentStore):
         database.executemany(
             "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)",
             (
-                (collection, key, segment["uid"], _to_bytes(vector, key))
+                (collection, segment["uid"], key, _to_bytes(vector, key))
                 for segment in data
                 for key, vector in (segment.get("embedding") or {}).items()
             ),

@@ -1,10 +1,11 @@
-"""Milvus Lite in a folder, strict."""
+"""Milvus, strict: Milvus Lite's file in this process, or a server."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ from lazyllm.tools.rag.store.store_base import EMBED_PREFIX
 
 from confrag.build.stores.failures import failing
 from confrag.build.stores.filters import allowed
+from confrag.build.stores.milvus_client import Backend, FieldType, MilvusClient, UnloadedError
 from confrag.build.stores.milvus_index import MilvusIndex, index_for
-from confrag.build.stores.milvus_server import FieldType, LocalServer, MilvusClient
 from confrag.build.stores.vectors import (
     VectorsOnly,
     check_in_step,
     document_batches,
     embedding_keys,
+    server_prefix,
     similarity_from_distance,
 )
-from confrag.errors import StoreError, UserError
+from confrag.errors import ServiceError, StoreError
+from confrag.schema.store import is_server
 
 _BATCH = 1000
 IndexKwargs = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -38,29 +41,33 @@ def store_conf(
     client_kwargs: Mapping[str, Any] | None = None,
     segments: str | None = None,
     db_name: str | None = None,
+    **server: Any,
 ) -> dict[str, Any]:
-    """LazyLLM's store_conf of vectors in Milvus Lite and text in SQLite.
+    """LazyLLM's store_conf of vectors in Milvus and text in SQLite.
 
     Args:
-        directory: where the data goes that has no other place.
-        uri: Milvus Lite's data folder, usually named ``*.db``; ``milvus.db`` in `directory` when None.
+        directory: where the data goes that has no other place; its name tells our collections on a server apart.
+        uri: a server (``http://HOST:19530``), or Milvus Lite's data folder, usually named ``*.db``; ``milvus.db`` in
+            `directory` when None.
         index_kwargs: LazyLLM's: ``{"index_type": ..., "metric_type": ..., "params": {...}}`` or a list of them with
             ``embed_key``; ``search_params`` (``ef``, ``nprobe``) may be added. See `milvus_index.index_for`.
-        client_kwargs: further arguments of `pymilvus.MilvusClient`, such as ``timeout``.
-        segments: SQLite file of the text; ``<name>_segments.db`` beside `uri` when None.
-        db_name: a database of a Milvus server; a local file has no use for it, in LazyLLM too.
-
-    Raises:
-        UserError: `uri` names a server.
+        client_kwargs: further arguments of `pymilvus.MilvusClient`.
+        segments: SQLite file of the text; when None, ``segments.db`` in `directory` for a server, otherwise
+            ``<name>_segments.db`` beside `uri`.
+        db_name: a database of a server; a local file has no use for it, in LazyLLM too.
+        server: for a server, further arguments of `milvus_remote.RemoteServer`: the names of environment variables
+            with the credentials, and seconds to wait.
     """
-    if uri and "://" in uri:
-        raise UserError(f"store_conf: '{uri}' is a Milvus server, and only Milvus Lite's local files are supported")
-    uri = str(Path(uri).expanduser()) if uri else str(directory / "milvus.db")
-    text = segments or str(Path(uri).with_name(f"{Path(uri).stem}_segments.db"))
-    vectors = {"uri": uri, "segments": text, "index_kwargs": index_kwargs, "client_kwargs": client_kwargs}
+    vectors: dict[str, Any] = {"index_kwargs": index_kwargs, "client_kwargs": client_kwargs}
+    if uri and is_server(uri):
+        text = segments or str(directory / "segments.db")
+        vectors["server"] = {**server, "db_name": db_name, "prefix": server_prefix(directory)}
+    else:
+        uri = str(Path(uri.removeprefix("file://")).expanduser()) if uri else str(directory / "milvus.db")
+        text = segments or str(Path(uri).with_name(f"{Path(uri).stem}_segments.db"))
     return {
         "segment_store": {"type": "confrag_segments", "kwargs": {"uri": text}},
-        "vector_store": {"type": "confrag_milvus", "kwargs": vectors},
+        "vector_store": {"type": "confrag_milvus", "kwargs": {"uri": uri, "segments": text, **vectors}},
     }
 
 
@@ -73,7 +80,9 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
 
     Raises:
         StoreError: by every method, when Milvus fails or a collection is missing though its text is stored.
-        UserError: by the first write, for an index that Milvus Lite does not have.
+        ServiceError: by every method, when a server does not answer; once it does, the next call succeeds.
+        UserError: by `connect`, for credentials that a server refuses; by the first write, for an index that there is
+            not.
     """
 
     __lazyllm_registry_key__ = "confrag_milvus"
@@ -84,17 +93,18 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
         segments: str,
         index_kwargs: IndexKwargs = None,
         client_kwargs: Mapping[str, Any] | None = None,
+        server: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(uri=uri, index_kwargs=index_kwargs)
-        self.place = f"Milvus store '{uri}'"
-        self._path, self._segments_uri, self._wanted = uri, segments, index_kwargs
-        self._client_arguments = dict(client_kwargs or {})
-        self._server: LocalServer | None = None
-        self._milvus: Any = None
+        self._backend = _backend(uri, client_kwargs or {}, server)
+        self.place = self._backend.place
+        self._segments_uri, self._wanted = segments, index_kwargs
+        self._milvus: MilvusClient | None = None
         self._indices: dict[str, dict[str, MilvusIndex]] = {}
         self._dims: dict[tuple[str, str], int] = {}
         self._in_step: set[str] = set()
         self._written: set[str] = set()
+        self._failed = False
         self._guard = threading.RLock()
 
     def try_read_dims_from_schema(self, collections: list[str]) -> tuple[dict[str, int], dict[str, Any]]:
@@ -102,19 +112,10 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
         return {}, {}
 
     def connect(self, *args: Any, **kwargs: Any) -> None:
-        """Open the folder, or make it."""
-        with self._guard:
-            if self._milvus is not None:
-                return
-            server = LocalServer.acquire(self._path)
-            try:
-                with failing("opening", self.place):
-                    # A connection of its own: shared ones stay open after close().
-                    self._milvus = MilvusClient(server.uri, dedicated=True, **self._client_arguments)
-            except BaseException:
-                server.release()
-                raise
-            self._server = server
+        """Open the folder, or make it; or connect to the server."""
+        with self._guard, self._doing("opening"):
+            if self._milvus is None:
+                self._milvus = self._backend.open()
 
     def upsert(self, collection_name: str, data: list[dict[str, Any]]) -> bool:
         """Write the vectors of segments; those of a known uid are replaced."""
@@ -124,29 +125,32 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
         with self._guard:
             if self._open(collection_name) is None:
                 self._create(collection_name, data[0]["embedding"])
-            with failing(f"writing collection '{collection_name}'", self.place):
-                self._written.add(collection_name)
+            with self._writing(f"writing collection '{collection_name}'"):
+                self._changes(collection_name)
                 for start in range(0, len(data), _BATCH):
-                    rows = [_to_row(segment, keys) for segment in data[start : start + _BATCH]]
-                    self._client.upsert(collection_name, rows)
+                    rows = [self._row(segment, keys) for segment in data[start : start + _BATCH]]
+                    self._client.upsert(self._backend.name(collection_name), rows, **self._backend.call)
         return True
 
     def delete(self, collection_name: str, criteria: Mapping[str, Any] | None = None, **kwargs: Any) -> bool:
         """Delete the vectors with these uids, or of these documents (docid); without criteria, the collection."""
         with self._guard:
-            if self._open(collection_name) is None:
-                return True
-            with failing(f"deleting from collection '{collection_name}'", self.place):
-                if not criteria:
-                    self._indices.pop(collection_name, None)
-                    self._in_step.discard(collection_name)
-                    self._written.discard(collection_name)
-                    self._client.drop_collection(collection_name)
-                    return True
-                self._written.add(collection_name)
-                for selection in _selections(criteria):
-                    self._client.delete(collection_name, **selection)
+            if not criteria:
+                self._drop(collection_name)
+            elif self._open(collection_name) is not None:
+                with self._writing(f"deleting from collection '{collection_name}'"):
+                    self._changes(collection_name)
+                    for selection in _selections(criteria):
+                        name = self._backend.name(collection_name)
+                        self._client.delete(name, **selection, **self._backend.call)
         return True
+
+    def _drop(self, collection: str) -> None:
+        with self._doing(f"deleting collection '{collection}'"):
+            self._indices.pop(collection, None)
+            self._in_step.discard(collection)
+            self._client.drop_collection(self._backend.name(collection), **self._backend.call)
+            self._written.discard(collection)
 
     def search(
         self,
@@ -178,65 +182,123 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
         score = similarity_from_distance if index.metric_type == "L2" else float
         hits = []
         for documents in document_batches(self._segments_uri, collection_name, filters):
-            with failing(f"searching collection '{collection_name}'", self.place):
-                found = self._client.search(
-                    collection_name,
+            found = self._read(
+                f"searching collection '{collection_name}'",
+                collection_name,
+                lambda client, name, within=documents, **options: client.search(
+                    name,
                     data=[vector],
                     limit=limit,
-                    anns_field=EMBED_PREFIX + str(embed_key),
-                    filter="" if documents is None else _within(documents),
+                    anns_field=self._field(str(embed_key)),
+                    filter="" if within is None else _within(within),
                     search_params=index.searching(limit),
-                )
-                hits += [{"uid": hit["uid"], "score": score(hit["distance"])} for hit in found[0]]
+                    **options,
+                ),
+            )
+            hits += [{"uid": hit.id, "score": score(hit.distance)} for hit in found[0]]
         return sorted(hits, key=lambda hit: -hit["score"])[:topk]
 
     def count_vectors(self, collection_name: str) -> int:
         """Number of rows of a collection."""
         if self._open(collection_name) is None:
             return 0
-        with failing("counting", self.place):
-            return int(self._client.query(collection_name, filter="", output_fields=["count(*)"])[0]["count(*)"])
+        counted = self._read(
+            "counting",
+            collection_name,
+            lambda client, name, **options: client.query(name, filter="", output_fields=["count(*)"], **options),
+            everything=True,
+        )
+        return int(counted[0]["count(*)"])
+
+    def persist(self) -> None:
+        """Make sure that what was written outlasts this process; searches are slow until `finish`."""
+        with self._guard:
+            for collection in sorted(self._written):
+                with self._writing(f"flushing collection '{collection}'"):
+                    self._backend.persist(self._client, self._backend.name(collection))
 
     def finish(self) -> None:
-        """Flush what was written and build its index: unflushed rows are searched fifty times slower.
-
-        A collection's first index is built here, when the number of its rows is known.
-        """
+        """Flush what was written and see to it that it is indexed: other rows are searched fifty times slower."""
         with self._guard:
-            for name in sorted(self._written):
-                with failing(f"building the index of collection '{name}'", self.place):
-                    self._client.flush(name)
-                    self._wait_for_index(name)
-                    built = set(self._client.list_indexes(name))
-                    rows = self.count_vectors(name)
-                    for key, index in self._indices[name].items():
-                        if EMBED_PREFIX + key not in built and rows:
-                            self._build(name, key, index, rows)
-                    self._wait_for_index(name)
-                self._written.discard(name)
+            for collection in sorted(self._written):
+                name = self._backend.name(collection)
+                with self._writing(f"building the index of collection '{collection}'"):
+                    self._backend.flush(self._client, name)
+                    rows = self.count_vectors(collection)
+                    if rows:
+                        self._build_missing(collection, self._indices[collection], rows)
+                    self._backend.settle(self._client, name)
+                self._written.discard(collection)
 
     def close(self) -> None:
-        """Flush, end the server and its threads and free the folder for the next client."""
+        """Close the connection, and free a folder for the next client."""
         with self._guard:
-            client, server, self._milvus, self._server = self._milvus, self._server, None, None
-            self._indices.clear()
-            self._in_step.clear()
+            client, self._milvus = self._milvus, None
+            self._forget()
             self._written.clear()
             if client is not None:
                 client.close()
-            if server is not None:
-                server.release()
+                self._backend.close()
 
     @property
-    def _client(self) -> Any:
+    def _client(self) -> MilvusClient:
         if self._milvus is None:
             raise StoreError(f"{self.place} is not open")
         return self._milvus
 
-    def _wait_for_index(self, name: str) -> None:
-        if self._server is None:
-            raise StoreError(f"{self.place} is not open")
-        self._server.wait_for_index(name)
+    def _read(self, action: str, collection: str, call: Callable[..., Any], everything: bool = False) -> Any:
+        """The result of a call ``call(client, name, **options)`` that reads an open collection.
+
+        A server that was started anew since the last call may have to load the collection first.
+        """
+
+        def ask() -> Any:
+            with self._doing(action), self._backend.reading(collection, everything) as options:
+                return call(self._client, self._backend.name(collection), **options)
+
+        try:
+            return ask()
+        except UnloadedError:
+            self._open(collection)
+            return ask()
+
+    @contextmanager
+    def _doing(self, action: str) -> Iterator[None]:
+        """`failing`; when a server went away, what is known of it is asked for again when it is back."""
+        try:
+            with failing(action, self.place, self._backend.explain):
+                yield
+        except ServiceError:
+            self._forget()
+            raise
+
+    @contextmanager
+    def _writing(self, action: str) -> Iterator[None]:
+        """`_doing`; nothing is written any more after a failure."""
+        if self._failed:
+            # Milvus Lite would delete the log of the rows that it could not store with the next ones that it can.
+            raise StoreError(f"{self.place}: writing failed before, and more would lose rows; close it and start again")
+        try:
+            with self._doing(action):
+                yield
+        except StoreError:
+            self._failed = True
+            raise
+
+    def _forget(self) -> None:
+        self._indices = {}
+        self._in_step = set()
+
+    def _changes(self, collection: str) -> None:
+        self._written.add(collection)
+        self._backend.wrote(collection)
+
+    def _field(self, key: str) -> str:
+        return self._backend.field(EMBED_PREFIX + key)
+
+    def _row(self, segment: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+        vectors = {self._field(key): segment["embedding"][key] for key in keys}
+        return {"uid": segment["uid"], RAG_DOC_ID: segment["doc_id"], **vectors}
 
     def _searchable(self, name: str) -> dict[str, MilvusIndex] | None:
         """The collection's indices by embedding, compared with the text beside it before the first search."""
@@ -248,70 +310,91 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
                 self._in_step.add(name)
         return indices
 
-    def _open(self, name: str) -> dict[str, MilvusIndex] | None:
+    def _open(self, collection: str) -> dict[str, MilvusIndex] | None:
         """The collection's indices by embedding, asked for once; None when nothing was written."""
-        if (known := self._indices.get(name)) is not None:
+        if (known := self._indices.get(collection)) is not None:
             return known
-        with self._guard, failing(f"opening collection '{name}'", self.place):
-            if name in self._indices:
-                return self._indices[name]
-            if not self._client.has_collection(name):
+        with self._guard, self._doing(f"opening collection '{collection}'"):
+            if collection in self._indices:
+                return self._indices[collection]
+            name, call = self._backend.name(collection), self._backend.call
+            if not self._client.has_collection(name, **call):
                 return None
-            fields = self._client.describe_collection(name)["fields"]
-            vectors = {f["name"].removeprefix(EMBED_PREFIX): f for f in fields if f["name"].startswith(EMBED_PREFIX)}
-            indices = {
-                key: index_for(self._wanted, key, sparse=field["type"] == FieldType.SPARSE_FLOAT_VECTOR)
-                for key, field in vectors.items()
-            }
-            self._dims |= {(name, key): int(field["params"].get("dim", 0)) for key, field in vectors.items()}
-            built = set(self._client.list_indexes(name))
-            for key, index in indices.items():
-                if EMBED_PREFIX + key in built:
-                    self._check_built(name, key, index)
-                else:
-                    self._written.add(name)
-            self._client.load_collection(name)
-            self._indices[name] = indices
+            fields = self._client.describe_collection(name, **call)["fields"]
+            indices = {}
+            for field in fields:
+                key = self._backend.embedding(field["name"]).removeprefix(EMBED_PREFIX)
+                if self._field(key) == field["name"]:
+                    sparse = field["type"] == FieldType.SPARSE_FLOAT_VECTOR
+                    indices[key] = index_for(self._wanted, key, sparse, self._backend.indices)
+                    self._dims[collection, key] = int(field["params"].get("dim", 0))
+            self._check_built(collection, indices)
+            self._load(collection, indices)
             return indices
 
-    def _check_built(self, name: str, key: str, index: MilvusIndex) -> None:
-        built = self._client.describe_index(name, EMBED_PREFIX + key)
-        found, wanted = (built["index_type"], built["metric_type"]), (index.index_type, index.metric_type)
-        if found != wanted:
-            raise StoreError(
-                f"{self.place}: the index of collection '{name}' was built as {' '.join(found)}, and "
-                f"{' '.join(wanted)} is configured. Delete it and ingest again, or configure the index that it has."
-            )
+    def _check_built(self, collection: str, indices: Mapping[str, MilvusIndex]) -> None:
+        name, call = self._backend.name(collection), self._backend.call
+        built = set(self._client.list_indexes(name, **call))
+        for key, index in indices.items():
+            if self._field(key) not in built:
+                self._written.add(collection)
+                continue
+            described = self._client.describe_index(name, self._field(key), **call)
+            found, wanted = (described["index_type"], described["metric_type"]), (index.index_type, index.metric_type)
+            if found != wanted:
+                raise StoreError(
+                    f"{self.place}: the index of collection '{collection}' was built as {' '.join(found)}, and "
+                    f"{' '.join(wanted)} is configured. Delete it and ingest again, or configure the index that it has."
+                )
 
-    def _create(self, name: str, embedding: Mapping[str, Any]) -> None:
-        """A collection with a field for every embedding; no index yet."""
-        indices = {key: index_for(self._wanted, key, isinstance(v, Mapping)) for key, v in embedding.items()}
-        with failing(f"creating collection '{name}'", self.place):
+    def _create(self, collection: str, embedding: Mapping[str, Any]) -> None:
+        """A collection with a field for every embedding."""
+        table = self._backend.indices
+        indices = {k: index_for(self._wanted, k, isinstance(v, Mapping), table) for k, v in embedding.items()}
+        with self._doing(f"creating collection '{collection}'"):
             schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("uid", FieldType.VARCHAR, is_primary=True, max_length=512)
             schema.add_field(RAG_DOC_ID, FieldType.VARCHAR, max_length=512)
             for key, vector in sorted(embedding.items()):
                 if isinstance(vector, Mapping):
-                    schema.add_field(EMBED_PREFIX + key, FieldType.SPARSE_FLOAT_VECTOR)
+                    schema.add_field(self._field(key), FieldType.SPARSE_FLOAT_VECTOR)
                 else:
-                    schema.add_field(EMBED_PREFIX + key, FieldType.FLOAT_VECTOR, dim=len(vector))
-                    self._dims[name, key] = len(vector)
-            self._client.create_collection(name, schema=schema)
-            self._client.load_collection(name)
-        self._indices[name] = indices
+                    schema.add_field(self._field(key), FieldType.FLOAT_VECTOR, dim=len(vector))
+                    self._dims[collection, key] = len(vector)
+                    indices[key].building(len(vector))  # refuses now what would fail later
+            self._client.create_collection(self._backend.name(collection), schema=schema, **self._backend.call)
+            self._load(collection, indices)
 
-    def _build(self, name: str, key: str, index: MilvusIndex, rows: int) -> None:
-        field = EMBED_PREFIX + key
-        params = self._client.prepare_index_params()
-        kind = {"index_type": index.index_type, "metric_type": index.metric_type}
-        params.add_index(field, **kind, params=index.building(rows))
-        # Not sync: that sleeps half a second and asks for a call that Milvus Lite does not have. It builds inline.
-        self._client.create_index(name, params, sync=False)
+    def _load(self, collection: str, indices: dict[str, MilvusIndex]) -> None:
+        """Make the collection searchable; a server wants an index for that."""
+        if self._backend.index_first:
+            self._build_missing(collection, indices)
+        self._backend.load(self._client, self._backend.name(collection))
+        self._indices[collection] = indices
+
+    def _build_missing(self, collection: str, indices: Mapping[str, MilvusIndex], rows: int | None = None) -> None:
+        name, call = self._backend.name(collection), self._backend.call
+        built = set(self._client.list_indexes(name, **call))
+        for key, index in indices.items():
+            field = self._field(key)
+            if field in built:
+                continue
+            params = self._client.prepare_index_params()
+            kind = {"index_type": index.index_type, "metric_type": index.metric_type}
+            params.add_index(field, **kind, params=index.building(self._dims.get((collection, key), 0), rows))
+            # Not sync: `settle` waits, better than pymilvus does.
+            self._client.create_index(name, params, sync=False, **call)
 
 
-def _to_row(segment: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    vectors = {EMBED_PREFIX + key: segment["embedding"][key] for key in keys}
-    return {"uid": segment["uid"], RAG_DOC_ID: segment["doc_id"], **vectors}
+def _backend(uri: str, client_kwargs: Mapping[str, Any], server: Mapping[str, Any] | None) -> Backend:
+    if server is not None:
+        from confrag.build.stores.milvus_remote import RemoteServer
+
+        return RemoteServer(uri, client_kwargs=client_kwargs, **server)
+    # It brings FAISS along.
+    from confrag.build.stores.milvus_server import LocalFile
+
+    return LocalFile(uri, client_kwargs)
 
 
 def _selections(criteria: Mapping[str, Any]) -> list[dict[str, Any]]:

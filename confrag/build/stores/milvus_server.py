@@ -4,26 +4,115 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from confrag.build.private import root_logger_kept
 from confrag.build.stores.failures import failing
+from confrag.build.stores.milvus_client import Backend, MilvusClient, hush
 from confrag.errors import StoreError
+from confrag.registry.indices import MILVUS_FILE
 
 with root_logger_kept():
     import faiss
     import grpc  # type: ignore[import-untyped]
+    import pyarrow
     from milvus_lite import DataDirLockedError, MilvusLite
     from milvus_lite.adapter.grpc.servicer import MilvusServicer
-    from pymilvus import DataType as FieldType
-    from pymilvus import MilvusClient
     from pymilvus.grpc_gen import milvus_pb2_grpc
 
-__all__ = ["FieldType", "LocalServer", "MilvusClient"]
+__all__ = ["LocalFile", "LocalServer"]
 
 _MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+
+
+class LocalFile(Backend):
+    """A Milvus Lite file, as a store uses it.
+
+    Args:
+        path: Milvus Lite's data folder.
+        client_kwargs: further arguments of `pymilvus.MilvusClient`.
+    """
+
+    indices = MILVUS_FILE
+    call: Mapping[str, Any] = {}
+    index_first = False
+
+    def __init__(self, path: str, client_kwargs: Mapping[str, Any]) -> None:
+        self.place = f"Milvus store '{path}'"
+        self._path = path
+        self._client_kwargs = client_kwargs
+        self._server: LocalServer | None = None
+
+    def open(self) -> MilvusClient:
+        """Start Milvus Lite, or join the one that has the file open in this process."""
+        server = LocalServer.acquire(self._path)
+        try:
+            # A connection of its own: shared ones stay open after close().
+            client = MilvusClient(server.uri, dedicated=True, **self._client_kwargs)
+        except BaseException:
+            server.release()
+            raise
+        self._server = server
+        return client
+
+    def close(self) -> None:
+        """End the server, unless others use it."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.release()
+
+    def name(self, collection: str) -> str:
+        """As it is: the file is ours alone."""
+        return collection
+
+    def field(self, name: str) -> str:
+        """As it is."""
+        return name
+
+    def embedding(self, field: str) -> str:
+        """As it is."""
+        return field
+
+    def explain(self, action: str, error: Exception) -> None:
+        """The server is in this process; what fails is the store."""
+
+    def wrote(self, collection: str) -> None:
+        """Nothing to do: every read finds every write."""
+
+    def reading(self, collection: str, everything: bool = False) -> AbstractContextManager[dict[str, Any]]:
+        """No arguments."""
+        return nullcontext({})
+
+    def load(self, client: MilvusClient, name: str) -> None:
+        """Load, and take in what a process that was killed has left."""
+        self._running_server.recover(name)
+        client.load_collection(name)
+        # Reading the files leaves as much memory again behind, which would stay with the process.
+        pyarrow.default_memory_pool().release_unused()
+
+    def persist(self, client: MilvusClient, name: str) -> None:
+        """Flush; indices come later."""
+        client.flush(name)
+
+    def flush(self, client: MilvusClient, name: str) -> None:
+        """Flush, and wait until it is done with."""
+        client.flush(name)
+        self.settle(client, name)
+
+    def settle(self, client: MilvusClient, name: str) -> None:
+        """Wait for the background work."""
+        self._running_server.wait_for_index(name)
+
+    @property
+    def _running_server(self) -> LocalServer:
+        if self._server is None:
+            raise StoreError(f"{self.place} is not open")
+        return self._server
+
 
 _running: dict[Path, LocalServer] = {}
 _guard = threading.Lock()
@@ -86,6 +175,12 @@ class LocalServer:
             self._workers.shutdown()
             self._database.close()
 
+    def recover(self, collection_name: str) -> None:
+        """Flush what the log of a killed process brought back: written after other rows, it would be stored twice."""
+        collection = self._database.get_collection(collection_name)
+        if collection._memtable.size():
+            collection.flush()
+
     def wait_for_index(self, collection_name: str) -> None:
         """Wait until the flushed rows of a collection are compacted and indexed, which happens in the background.
 
@@ -104,13 +199,9 @@ class LocalServer:
 
 def _hush() -> None:
     """Keep the libraries from printing what they also report: every failed call raises, with the same text."""
+    hush()
     logging.getLogger("milvus_lite.adapter.grpc.servicer").setLevel(logging.CRITICAL)
-    logging.getLogger("pymilvus.decorators").addFilter(_not_an_rpc_error)
     setattr(faiss.IndexIVF, "train", _train_small)  # noqa: B010  (its type forbids an assignment)
-
-
-def _not_an_rpc_error(record: logging.LogRecord) -> bool:
-    return record.funcName != "_log_rpc_error"
 
 
 _train: Any = faiss.IndexIVF.train

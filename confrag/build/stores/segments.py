@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -151,8 +151,14 @@ class SegmentStore(MapStore):  # type: ignore[misc]
         documents = _matching(self.rows(_ONE_EACH, [collection]), filters)
         return set(self.uids(collection, {RAG_DOC_ID: documents}))
 
+    def persist(self) -> None:
+        """Nothing to do: every write outlasts the process."""
+
     def finish(self) -> None:
         """Nothing to do: every write is complete."""
+
+    def refresh(self) -> None:
+        """Nothing to do: what other processes write is found."""
 
     def close(self) -> None:
         """Close the file."""
@@ -197,6 +203,17 @@ def stored_segments(uri: str, collection: str) -> int:
     return int(rows[0][0]) if rows else 0
 
 
+def stored_among(uri: str, collection: str, uids: Sequence[str]) -> int:
+    """How many of these segments a file holds, read from outside.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    query = "SELECT count(*) FROM segments WHERE collection = ? AND uid IN (SELECT value FROM json_each(?))"
+    rows = _read(uri, query, collection, json.dumps(uids))
+    return int(rows[0][0]) if rows else 0
+
+
 def matching_documents(uri: str, collection: str, filters: Mapping[str, Any]) -> list[str]:
     """Ids of the documents in a file whose metadata match, read from outside.
 
@@ -210,12 +227,12 @@ def _matching(rows: Iterable[tuple[Any, ...]], filters: Mapping[str, Any]) -> li
     return [doc_id for doc_id, rest in rows if matches(json.loads(rest).get("global_meta") or {}, filters)]
 
 
-def _read(uri: str, query: str, collection: str) -> list[tuple[Any, ...]]:
+def _read(uri: str, query: str, *values: str) -> list[tuple[Any, ...]]:
     if not Path(uri).exists():
         return []
     read_only = f"{Path(uri).resolve().as_uri()}?mode=ro"
     with failing("reading", f"store '{uri}'"), closing(sqlite3.connect(read_only, uri=True, timeout=30)) as database:
-        return database.execute(query, [collection]).fetchall()
+        return database.execute(query, values).fetchall()
 
 
 _OWN_COLUMNS = frozenset({"uid", "doc_id", "kb_id", "parent", "number", "content", "embedding"})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lazyllm.tools.rag.global_metadata import RAG_DOC_ID
 
 from confrag.build.stores.filters import allowed
-from confrag.build.stores.segments import matching_documents, stored_segments
+from confrag.build.stores.segments import matching_documents, stored_among, stored_segments
 from confrag.errors import StoreError
 
 
@@ -21,9 +23,34 @@ class VectorsOnly:
         """Nothing: LazyLLM asks for the vectors of every node that it looks up, and uses them for nothing."""
         return []
 
+    def persist(self) -> None:
+        """Nothing to do: what is written outlasts the process."""
+
+    def refresh(self) -> None:
+        """Nothing to do: what other processes write is found."""
+
     def collection_exists(self, collection_name: str) -> bool:
         """True, so that LazyLLM goes on to `search`, which knows an empty store from a damaged one."""
         return True
+
+
+def server_prefix(directory: Path) -> str:
+    """What the names of a collection begin with on a server, where several corpora have theirs.
+
+    Args:
+        directory: the collection's own folder; its name is the collection's id.
+    """
+    return f"confrag_{directory.name}_"
+
+
+def spell(name: str) -> str:
+    """A name of which a server understands every letter: what is no ASCII letter, digit or ``_`` is ``_x<code>_``."""
+    return re.sub(r"[^A-Za-z0-9_]", lambda match: f"_x{ord(match[0]):x}_", name)
+
+
+def unspell(name: str) -> str:
+    """The inverse of `spell`."""
+    return re.sub(r"_x([0-9a-f]+)_", lambda match: chr(int(match[1], 16)), name)
 
 
 def embedding_keys(data: Sequence[dict[str, Any]], place: str) -> list[str]:
@@ -57,6 +84,20 @@ def check_in_step(place: str, collection: str, vectors: int, segments_uri: str) 
         f"{place}: the {lost} of collection '{collection}' is missing, though {max(vectors, texts)} nodes are stored "
         f"with their {found} (text is in '{segments_uri}'). Delete both and ingest again."
     )
+
+
+def check_stored(place: str, collection: str, uids: Sequence[str], segments_uri: str) -> None:
+    """Compare what a search found with the text beside it: LazyLLM would leave out what is not there.
+
+    Raises:
+        StoreError: the text of a node is missing.
+    """
+    missing = len(set(uids)) - stored_among(segments_uri, collection, uids)
+    if missing:
+        raise StoreError(
+            f"{place}: the text of {missing} of {len(uids)} nodes that a search of '{collection}' found is not stored "
+            f"(it is in '{segments_uri}'); ingest again"
+        )
 
 
 def document_batches(
