@@ -72,6 +72,7 @@ class Collection:
         self._manifest: Manifest | None = None
         self._opened = False
         self._unsealed = False
+        self._cut_short = False
         self._seen = 0
         self._before = (0, 0)
 
@@ -116,6 +117,10 @@ class Collection:
             if not self._alone:
                 self._lock.release()
 
+    @property
+    def _full(self) -> bool:
+        return any(_free_bytes(place) < _FULL_BYTES for place in (self._directory, *self._places))
+
     @contextmanager
     def _told_of_a_full_disk(self) -> Iterator[None]:
         """Say it where a store only says that it failed."""
@@ -123,7 +128,7 @@ class Collection:
             yield
         except (StoreError, sqlite3.Error, OSError) as error:
             reason = str(error) if isinstance(error, StoreError) else f"{self._directory}: {error}"
-            if _free_bytes(self._directory) < _FULL_BYTES:
+            if self._full:
                 reason += ". The disk is full: make room, and start again; nothing is lost"
             raise StoreError(reason) from error
 
@@ -139,8 +144,13 @@ class Collection:
 
         Args:
             anyway: even if the manifest does not say so: another process may be at work.
+
+        Raises:
+            StoreError: it has built the collection anew.
         """
         assert self._manifest is not None
+        if self._manifest.replaced():
+            raise StoreError(f"{self._directory}: another process has built it anew; close it, and start again")
         seen = self._manifest.data_version()
         if seen != self._seen or anyway:
             self._unsealed = self._unsealed and seen == self._seen
@@ -187,7 +197,7 @@ class Collection:
     def _update(self, found: Scan, work: Work, progress: ProgressFn, told: Callable[[Work], None]) -> CorpusReport:
         running = self._opened
         if not work.fresh and not running:
-            damage = self._try(work)
+            damage: str | None = self._try(work)
             if damage and not self._lock.held:
                 # What another process is about to write looks like that, too.
                 self._close_store()
@@ -215,12 +225,21 @@ class Collection:
                 self._transforms,
                 progress,
             )
-            written = ingest.run(work)
-            if damage := self._damage():
-                if work.fresh or running:
-                    raise StoreError(f"{self._directory}: {damage}, though all were written; ingest again")
-                # What is pending hid it.
+            anew = not (work.fresh or running)
+            try:
+                written = ingest.run(work)
+            except StoreError as error:
+                # What a process that was killed has left half written may show only when it is written to.
+                if not (anew and self._cut_short) or self._full:
+                    raise
+                damage = str(error)
+            else:
+                # What was pending may have hidden it.
+                damage = self._damage()
+            if damage and anew:
                 return self._update(found, self._anew(found, damage), progress, told)
+            if damage:
+                raise StoreError(f"{self._directory}: {damage}, though all were written; ingest again")
         elif work.touched:
             self._manifest.touch(work.touched)
         self._unsealed = self._unsealed or not self._manifest.get(SEAL)
@@ -239,6 +258,7 @@ class Collection:
         try:
             manifest = self._open_manifest()
             sealed = manifest.get(SEAL)
+            self._cut_short = not sealed
             if damage := (sealed != seal(self._conf) and _CHANGED) if sealed else torn(self._conf):
                 return damage
             self._open_store()

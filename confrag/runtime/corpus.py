@@ -104,7 +104,9 @@ class _Place(NamedTuple):
 
     def child(self, name: str) -> _Place:
         own = f"{self.name}/{name}" if self.name else name
-        return _Place(own, os.path.join(self.path, name), os.path.join(self.real, name), self.in_package)  # noqa: PTH118
+        # Not os.path.join, for the same reason.
+        path = f"{self.path.rstrip(os.sep)}{os.sep}{name}"
+        return _Place(own, path, f"{self.real.rstrip(os.sep)}{os.sep}{name}", self.in_package)
 
 
 def _root(value: str) -> tuple[Path, bool]:

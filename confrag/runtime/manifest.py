@@ -96,6 +96,7 @@ class Manifest:
         uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
         self._database = sqlite3.connect(uri, uri=True, timeout=30, check_same_thread=False, isolation_level=None)
         try:
+            self._inode = path.stat().st_ino
             self._open(create)
         except BaseException:
             self._database.close()
@@ -114,6 +115,13 @@ class Manifest:
             self._database.execute(f"PRAGMA user_version = {_VERSION}")
         elif version < _VERSION:
             raise sqlite3.DatabaseError("it is empty")
+
+    def replaced(self) -> bool:
+        """Whether the file was removed, or another one is in its place."""
+        try:
+            return self.path.stat().st_ino != self._inode
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Close the file."""

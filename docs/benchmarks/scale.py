@@ -1,10 +1,10 @@
 """How start and ingest grow with the corpus, on synthetic documents and a cheap deterministic embedder.
 
-    python docs/benchmarks/scale.py [--stores map,chroma_flat,...] [--only start|change|query]
+    python docs/benchmarks/scale.py [--stores map,chroma_flat,...] [--only start|change|query] [--nodes N]
 
 `start`: the unchanged start (engine and first retrieval, imports not counted) and the peak memory of its process, at
-1,000, 10,000 and 100,000 nodes of 384 dimensions, a hundred to a file. `change`: one file of 10 nodes changed in
-10,000 files against the same in 100. `query`: a query at 10,000 nodes through the engine against pymilvus alone
+1,000, 10,000 and 100,000 nodes of 384 dimensions, a hundred to a file. `change`: one file changed in 10,000
+against the same in 100. `query`: a query at 10,000 nodes through the engine against pymilvus alone
 (search and look-up of the text), the query's embedding not counted. Every start is a process of its own.
 """
 
@@ -174,7 +174,7 @@ def bench_start(stores: Sequence[str]) -> None:
                 )
 
 
-def bench_change(stores: Sequence[str]) -> None:
+def bench_change(stores: Sequence[str], nodes: int) -> None:
     print("| store | 1 of 100 files changed, s | 1 of 10,000 files changed, s | ratio |")
     print("|---|---|---|---|")
     for store in stores:
@@ -182,7 +182,7 @@ def bench_change(stores: Sequence[str]) -> None:
         for files in (100, 10_000):
             with tempfile.TemporaryDirectory() as folder:
                 work = Path(folder)
-                write_corpus(work / "files", files, 10)
+                write_corpus(work / "files", files, nodes)
                 run(store, work, "ingest")
                 times = []
                 for number in range(5):
@@ -212,12 +212,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stores", default=",".join(STORES))
     parser.add_argument("--only", choices=["start", "change", "query"])
+    parser.add_argument("--nodes", type=int, default=1, help="nodes of each file, for `change`")
     arguments = parser.parse_args()
     stores = arguments.stores.split(",")
     if arguments.only in (None, "start"):
         bench_start(stores)
     if arguments.only in (None, "change"):
-        bench_change(stores)
+        bench_change(stores, arguments.nodes)
     if arguments.only in (None, "query"):
         bench_query()
 

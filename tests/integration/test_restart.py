@@ -55,6 +55,12 @@ def start(place: Workplace, preset: str = "map", *more: str) -> CorpusReport:
     return report
 
 
+def begin(place: Workplace, preset: str = "map") -> None:
+    """The first start."""
+    with place.load(preset):
+        pass
+
+
 def counts(report: CorpusReport) -> tuple[int, int, int, int]:
     assert report.files == report.added + report.changed + report.unchanged + sum(
         "not valid" not in failed.reason and failed.file.endswith(".txt") for failed in report.failed
@@ -83,7 +89,7 @@ def test_an_unchanged_start_does_nothing(preset: str, place: Workplace) -> None:
 
 @pytest.mark.usefixtures("settled")
 def test_an_unchanged_start_reads_no_file(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    start(place)
+    begin(place)
 
     def refuse(path: Path, *args: object, **kwargs: object) -> bytes:
         raise AssertionError(f"{path} was read")
@@ -98,7 +104,7 @@ def test_an_unchanged_start_reads_no_file(place: Workplace, monkeypatch: pytest.
 @pytest.mark.parametrize("preset", STORES)
 def test_a_changed_file_costs_its_new_texts(preset: str, place: Workplace) -> None:
     place.common = ("node_groups.MediumChunk.transform={kind: split, separator: '|'}",)
-    start(place, preset)
+    begin(place, preset)
     place.write(bees="Queen bees lay two thousand eggs a day.|Drones die in autumn.")
     Hashed.asked.clear()
     with place.load(preset) as app:
@@ -112,7 +118,7 @@ def test_a_changed_file_costs_its_new_texts(preset: str, place: Workplace) -> No
 
 @pytest.mark.parametrize("preset", STORES)
 def test_files_come_and_go(preset: str, place: Workplace) -> None:
-    start(place, preset)
+    begin(place, preset)
     (place.docs / "owls.txt").unlink()
     shutil.rmtree(place.docs / "north")
     place.write(newts="Smooth newts spend winter under logs.")
@@ -125,7 +131,7 @@ def test_files_come_and_go(preset: str, place: Workplace) -> None:
 
 @pytest.mark.parametrize("preset", STORES)
 def test_a_renamed_file_embeds_nothing(preset: str, place: Workplace) -> None:
-    start(place, preset)
+    begin(place, preset)
     (place.docs / "owls.txt").rename(place.docs / "birds.txt")
     (place.docs / "bees.txt").rename(place.docs / "north" / "bees.txt")
     Hashed.asked.clear()
@@ -139,7 +145,7 @@ def test_a_renamed_file_embeds_nothing(preset: str, place: Workplace) -> None:
 
 
 def test_a_file_that_is_renamed_and_changed(place: Workplace) -> None:
-    start(place)
+    begin(place)
     (place.docs / "owls.txt").unlink()
     place.write(birds="Barn owls hunt voles at dusk.")
     report = start(place)
@@ -149,7 +155,7 @@ def test_a_file_that_is_renamed_and_changed(place: Workplace) -> None:
 
 @pytest.mark.usefixtures("settled")
 def test_a_touched_file_is_nothing_to_do(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    start(place)
+    begin(place)
     (place.docs / "owls.txt").touch()
     os.utime(place.docs / "bees.txt", (1, 1))
     assert place.load("map").plan().up_to_date
@@ -162,7 +168,7 @@ def test_a_touched_file_is_nothing_to_do(place: Workplace, monkeypatch: pytest.M
 
 @pytest.mark.usefixtures("settled")
 def test_an_edit_that_keeps_size_and_time_is_found(place: Workplace) -> None:
-    start(place)
+    begin(place)
     path = place.docs / "owls.txt"
     before = path.stat()
     path.write_text("Barn owls hunt moles at night.")
@@ -182,7 +188,7 @@ def test_an_edit_within_the_clock_of_the_file_system_is_found(
         return real(size, mtime // coarse // 10**6, ctime // coarse // 10**6)
 
     monkeypatch.setattr(work, "Stamp", rounded)
-    start(place)
+    begin(place)
     place.write(owls="Barn owls hunt moles at night.")
     assert counts(start(place)) == (0, 1, 0, 3)
 
@@ -198,7 +204,7 @@ def test_two_files_of_one_content_live_apart(preset: str, place: Workplace) -> N
 
 
 def test_a_file_that_becomes_unreadable_and_readable_again(place: Workplace) -> None:
-    start(place)
+    begin(place)
     path = place.docs / "owls.txt"
     path.write_bytes(b"")
     report = start(place)
@@ -229,7 +235,7 @@ def test_a_failed_file_is_read_again_only_when_it_changed(place: Workplace, monk
 
 
 def test_a_failed_file_with_the_rule_fail_changes_nothing(place: Workplace) -> None:
-    start(place)
+    begin(place)
     place.write(owls="", bees="Bumble bees nest underground.")
     with pytest.raises(confrag.UserError, match=r"^owls\.txt: empty \(0 bytes\) \(corpus\.on_error=fail\)$"):
         place.load("map", "corpus.on_error=fail").start()
@@ -294,7 +300,7 @@ def test_a_file_that_never_rests_is_read_at_the_next_start(place: Workplace, mon
 
 def test_a_file_that_changes_after_it_was_compared(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its rows are of the content that was read, and the next start finds the newer one."""
-    start(place)
+    begin(place)
     place.write(owls="Barn owls hunt shrews.")
     real = ingest.read_file
 
@@ -342,7 +348,7 @@ def test_a_corpus_of_several_paths(place: Workplace, tmp_path: Path) -> None:
 
 
 def test_globs_take_files_in_and_out(place: Workplace) -> None:
-    start(place)
+    begin(place)
     assert counts(start(place, "map", "corpus.exclude=['north/']")) == (0, 0, 2, 2)
     report = start(place)
     assert (counts(report), report.embedded) == ((2, 0, 0, 2), 0)

@@ -94,6 +94,6 @@ def law(preset: str, examples: int) -> Callable[..., None]:
     return law
 
 
-test_map = law("map", 12)
-test_chroma = law("chroma", 4)
-test_milvus = law("milvus_flat", 4)
+test_map = law("map", 6)
+test_chroma = law("chroma", 2)
+test_milvus = law("milvus_flat", 2)

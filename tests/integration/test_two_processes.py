@@ -206,12 +206,11 @@ def test_a_file_that_comes_while_one_waits_is_not_taken_for_removed(
     waiting.join()
 
 
-@pytest.mark.parametrize("seconds", ["0", "0.3"])
-def test_the_wait_has_an_end(seconds: str, place: Workplace, children: list[Child]) -> None:
+def test_the_wait_has_an_end(place: Workplace, children: list[Child]) -> None:
     children.append(child := Child(place, "map"))
     assert child.line() == "writing"
     with pytest.raises(confrag.UserError) as caught:
-        place.load("map", f"lock_timeout_s={seconds}").start()
+        place.load("map", "lock_timeout_s=0.3").start()
     collection = place.load("map").compiled.collection
     assert str(caught.value) == (
         f"{place.state}/collections/{collection} is in use by another process (pid {child.pid}): it is released when "
@@ -232,9 +231,14 @@ def test_milvus_lite_says_so_at_once(place: Workplace, children: list[Child]) ->
     )
 
 
-def test_a_writer_that_is_killed_holds_nothing(place: Workplace, children: list[Child]) -> None:
+def test_only_one_collection_is_held_and_that_no_longer_than_its_writer_lives(
+    place: Workplace, children: list[Child]
+) -> None:
     children.append(child := Child(place, "map"))
     assert child.line() == "writing"
+    for preset, *more in (("chroma",), ("map", "+models.embed.dim=64")):
+        with place.load(preset, *more, "lock_timeout_s=0") as app:
+            assert app.corpus.added == 2
     child.end()
     with place.load("map", "lock_timeout_s=0") as app:
         assert (app.corpus.added, app.corpus.embedding_cache_hits) == (2, 2)
@@ -250,10 +254,15 @@ def test_an_engine_may_be_closed_by_another_thread(place: Workplace) -> None:
         pass
 
 
-def test_collections_are_locked_apart(place: Workplace, children: list[Child]) -> None:
-    children.append(child := Child(place, "map"))
-    assert child.line() == "writing"
-    with place.load("chroma", "lock_timeout_s=0") as app:
-        assert app.corpus.added == 2
-    with place.load("map", "+models.embed.dim=64", "lock_timeout_s=0") as app:
-        assert app.corpus.added == 2
+@pytest.mark.parametrize("preset", ["map", "chroma"])
+def test_a_collection_that_another_process_built_anew(preset: str, place: Workplace, children: list[Child]) -> None:
+    with place.load(preset) as app:
+        assert app.retrieve("owls")
+        (manifest,) = place.root.rglob("manifest.sqlite3")
+        manifest.unlink()
+        children.append(child := Child(place, preset))
+        assert child.line() == "writing"
+        child.go_on()
+        assert json.loads(child.line())["added"] == 2
+        with pytest.raises(confrag.StoreError, match="another process has built it anew; close it, and start again"):
+            app.retrieve("owls")

@@ -14,9 +14,14 @@ import pytest
 from confrag.errors import UserError
 from confrag.runtime.lock import Lock
 
-HOLDER = (
-    "import sys; from filelock import FileLock; FileLock(sys.argv[1]).acquire(); print('held', flush=True); input()"
-)
+HOLDER = """
+import sys
+from filelock import FileLock
+lock = FileLock(sys.argv[1])
+lock.acquire()
+print("held", flush=True)
+input()
+"""
 
 
 def lock(*targets: Path, timeout_s: float = 0, said: list[str] | None = None, alone: str = "") -> Lock:

@@ -56,14 +56,16 @@ def _files(conf: Mapping[str, Any]) -> Iterator[tuple[Path, Path]]:
 
 
 def _whole(header: Path) -> bool:
-    """Whether the index has as many elements as the list of their names."""
+    """Whether the index has as many elements as the list of their names; both come with the first rows written out."""
+    names = header.parent / "index_metadata.pickle"
     try:
-        with (header.parent / "index_metadata.pickle").open("rb") as file:
-            expected = _PlainUnpickler(file).load()["total_elements_added"]
         (held,) = struct.unpack_from("<Q", header.read_bytes(), 20)
+        if not names.exists():
+            return bool(held == 0)
+        with names.open("rb") as file:
+            return bool(held == _PlainUnpickler(file).load()["total_elements_added"])
     except Exception:  # noqa: BLE001  (whatever a cut file makes of itself)
         return False
-    return bool(held == expected)
 
 
 class _PlainUnpickler(pickle.Unpickler):
