@@ -6,7 +6,8 @@ import re
 import shutil
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -92,6 +93,28 @@ def hashed_registered() -> Iterator[None]:
         Config.model_rebuild(force=True)
 
 
+class ShallowApp(confrag.App):
+    """An engine that starts in a thread of its own.
+
+    LazyLLM inspects every frame of the stack whenever a part of a flow is made: a test runner's fifty take a hundred
+    times as long as the start itself.
+    """
+
+    def start(self, *args: Any, **kwargs: Any) -> confrag.App:
+        return _apart(super().start, *args, **kwargs)
+
+    def plan(self, *args: Any, **kwargs: Any) -> Any:
+        return _apart(super().plan, *args, **kwargs)
+
+    def ingest(self, *args: Any, **kwargs: Any) -> CorpusReport:
+        return _apart(super().ingest, *args, **kwargs)
+
+
+def _apart(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work, *args, **kwargs).result()
+
+
 @dataclass
 class Workplace:
     """A folder with a corpus, a state and a folder of configurations.
@@ -137,7 +160,7 @@ class Workplace:
         data = self._moved(_COMPOSED[key].data, _ANYWHERE, str(self.root))
         composed = replace(_COMPOSED[key], data=data, overrides=tuple(overrides), config_dir=self.config_dir)
         plan = compile_plan(validate(composed), preset)
-        return confrag.App(replace(plan, state_dir=str(state)) if state else plan)
+        return ShallowApp(replace(plan, state_dir=str(state)) if state else plan)
 
     def _moved(self, value: Any, old: str, new: str) -> Any:
         """Plain data with another place in its texts."""

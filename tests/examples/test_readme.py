@@ -83,7 +83,7 @@ def _run(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_extractive_output_is_the_one_shown(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    shown, mistake = blocks(README, "text")
+    shown, mistake, _ = blocks(README, "text")
     assert main(["run", "llm=extractive", "query=Where is the defibrillator?"]) == 0
     out = capfd.readouterr().out
     for line in shown.splitlines():
@@ -91,6 +91,15 @@ def test_extractive_output_is_the_one_shown(folder: Path, capfd: pytest.CaptureF
     command, *message = mistake.splitlines()
     assert main(shlex.split(command.removeprefix("$ confrag "))) == 2
     assert capfd.readouterr().err.split() == " ".join(message).split()
+
+
+def test_plan_is_the_one_shown(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    _, _, shown = blocks(README, "text")
+    command, *lines = shown.splitlines()
+    assert main(["ingest", "conf=multi_route"]) == 0
+    capfd.readouterr()
+    assert main(shlex.split(command.removeprefix("$ confrag "))) == 3
+    assert capfd.readouterr().out.splitlines() == lines
 
 
 def test_json_output_is_the_one_shown(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
