@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Set
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Set
+from typing import TYPE_CHECKING
 
 from lazyllm.tools.rag import Document
 
@@ -23,11 +20,12 @@ from confrag.plan.compile import store_of_rows
 from confrag.plan.model import Plan, canonical
 from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.corpus import Scan
+from confrag.runtime.disk import is_full, telling_of_a_full_disk
 from confrag.runtime.fingerprints import recipes
 from confrag.runtime.ingest import Ingest, find_files
 from confrag.runtime.lock import Lock
 from confrag.runtime.manifest import SEAL, UNFINISHED, FileRecord, Manifest
-from confrag.runtime.places import claim, collection_dir, named_places, own_place, owned
+from confrag.runtime.places import belongs_to_one_process, claim, collection_dir, named_places, own_place, owned
 from confrag.runtime.results import CorpusReport, FailedFile
 from confrag.runtime.siblings import MANIFEST, adopt, identity, manifest_in, nearest_sibling
 from confrag.runtime.work import Work, build_all, find_work
@@ -38,9 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Collection"]
 
 _log = logging.getLogger("confrag")
-_SHARED = ("confrag_map", "confrag_segments", "confrag_chroma")
-"""Stores whose files several processes may have open."""
-_FULL_BYTES = 2**20
 _CHANGED = "files of the store are not as they were when it was closed"
 
 
@@ -66,7 +61,7 @@ class Collection:
         self._directory = collection_dir(plan)
         self._conf = build_store_conf(plan, self._directory)
         self._places = named_places(self._conf, self._directory)
-        self._alone = _belongs_to_one_process(self._conf)
+        self._alone = belongs_to_one_process(self._conf)
         self._lock = Lock([self._directory, *self._places], plan.lock_timeout_s, _log.warning, self._alone)
         self._transforms = build_transforms(plan.groups)
         self._manifest: Manifest | None = None
@@ -111,26 +106,11 @@ class Collection:
                 work = self._work(found, begin=True)
             elif self._alone or not (work := self._work(found)).nothing:
                 found, work = self._locked(found)
-            with self._told_of_a_full_disk():
+            with telling_of_a_full_disk(self._directory, *self._places):
                 return self._update(found, work, progress, told)
         finally:
             if not self._alone:
                 self._lock.release()
-
-    @property
-    def _full(self) -> bool:
-        return any(_free_bytes(place) < _FULL_BYTES for place in (self._directory, *self._places))
-
-    @contextmanager
-    def _told_of_a_full_disk(self) -> Iterator[None]:
-        """Say it where a store only says that it failed."""
-        try:
-            yield
-        except (StoreError, sqlite3.Error, OSError) as error:
-            reason = str(error) if isinstance(error, StoreError) else f"{self._directory}: {error}"
-            if self._full:
-                reason += ". The disk is full: make room, and start again; nothing is lost"
-            raise StoreError(reason) from error
 
     def close(self) -> None:
         """Close the store and let others have it. May be called more than once."""
@@ -230,7 +210,7 @@ class Collection:
                 written = ingest.run(work)
             except StoreError as error:
                 # What a process that was killed has left half written may show only when it is written to.
-                if not (anew and self._cut_short) or self._full:
+                if not (anew and self._cut_short) or is_full(self._directory, *self._places):
                     raise
                 damage = str(error)
             else:
@@ -353,20 +333,3 @@ class Collection:
             embedded=self._embedded()[0] - self._before[0],
             embedding_cache_hits=self._embedded()[1] - self._before[1],
         )
-
-
-def _free_bytes(directory: Path) -> int:
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
-    return shutil.disk_usage(existing).free
-
-
-def _belongs_to_one_process(conf: Mapping[str, Any]) -> str:
-    """Why nobody else can have the store open; empty when others can."""
-    for part in (conf, conf.get("segment_store"), conf.get("vector_store")):
-        kind, kwargs = (part.get("type"), part.get("kwargs") or {}) if part else (None, {})
-        if kind is None or kind in _SHARED or "://" in str(kwargs.get("uri")):
-            continue
-        if kind == "confrag_milvus":
-            return "Milvus Lite's files belong to one process at a time; a Milvus server has no such limit"
-        return f"The files of a store of type '{kind}' are taken to belong to one process at a time"
-    return ""

@@ -15,10 +15,12 @@ from typing import Any
 from confrag.errors import UserError
 from confrag.plan.model import Plan, canonical
 
-__all__ = ["claim", "collection_dir", "named_places", "own_place", "owned"]
+__all__ = ["belongs_to_one_process", "claim", "collection_dir", "named_places", "own_place", "owned"]
 
 _MARKER = ".confrag"
 _KEYS = ("uri", "dir", "segments")
+_SHARED = ("confrag_map", "confrag_segments", "confrag_chroma")
+"""Stores whose files several processes may have open."""
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
@@ -119,3 +121,15 @@ def _remove(place: Path) -> None:
     else:
         for path in [place, *(place.with_name(place.name + end) for end in _COMPANIONS)]:
             path.unlink(missing_ok=True)
+
+
+def belongs_to_one_process(conf: Mapping[str, Any]) -> str:
+    """Why nobody else can have the store open; empty when others can."""
+    for part in (conf, conf.get("segment_store"), conf.get("vector_store")):
+        kind, kwargs = (part.get("type"), part.get("kwargs") or {}) if part else (None, {})
+        if kind is None or kind in _SHARED or "://" in str(kwargs.get("uri")):
+            continue
+        if kind == "confrag_milvus":
+            return "Milvus Lite's files belong to one process at a time; a Milvus server has no such limit"
+        return f"The files of a store of type '{kind}' are taken to belong to one process at a time"
+    return ""
