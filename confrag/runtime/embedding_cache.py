@@ -33,6 +33,8 @@ _VERSION = 1
 _BATCH = 500
 """Keys in one query; SQLite allows 999 in its older builds."""
 _HOUR = 3600
+_PATIENCE_S = 60
+"""How long another process may hold the file."""
 
 
 def cache_file(state_dir: str) -> Path:
@@ -69,15 +71,26 @@ class EmbeddingCache:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+        self._database = sqlite3.connect(path, timeout=_PATIENCE_S, check_same_thread=False, isolation_level=None)
         try:
-            self._open()
+            self._open_patiently()
         except sqlite3.DatabaseError as error:
             self._database.close()
             raise UserError(f"{path} cannot be used as embedding cache: {error}. Delete it; it fills again") from None
         except BaseException:
             self._database.close()
             raise
+
+    def _open_patiently(self) -> None:
+        """Processes that make the file at once get in each other's way, and SQLite does not wait for all of that."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return self._open()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def _open(self) -> None:
         # A vector of 1,024 components fills a page of the usual size, and what does not fit takes another one.
