@@ -38,6 +38,9 @@ FAMILY_PLACES = {
     "transforms": ("node_groups", "node_groups.NAME.transform"),
     "steps": ("recall", "recall, and each step below it"),
     "merges": ("recall", "recall…merge"),
+    "indices": ("indices", "indices.NAME"),
+    "caches": ("cache", "cache"),
+    "cache_backends": ("cache", "cache.backend"),
     "models": ("models", "models.NAME"),
 }
 
@@ -79,13 +82,18 @@ def _kind(family: Family, name: str, spec: type[Spec], place: str, definitions: 
 
 def _rows(path: str, schema: dict[str, Any], owner: type[Spec], key: str, definitions: dict[str, Any]) -> Iterator[Row]:
     """A row for a key, and one for each key below it, unless these depend on a kind."""
-    required = owner.model_fields[key].is_required()
+    required = owner.model_fields[_field(owner, key)].is_required()
     default = "required" if required else _default(schema.get("default"))
-    yield path, _value(schema, definitions), default, _meaning(owner, key)
+    yield path, _value(schema, definitions), default, _meaning(owner, _field(owner, key))
     for suffix, spec in _below(schema):
         below = _specs()[spec]
         for name, part in definitions[spec]["properties"].items():
             yield from _rows(f"{path}{suffix}.{name}", part, below, name, definitions)
+
+
+def _field(owner: type[Spec], key: str) -> str:
+    """The field behind a key: `else` is no name in Python."""
+    return next((name for name, field in owner.model_fields.items() if field.alias == key), key)
 
 
 def _below(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:

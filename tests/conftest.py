@@ -16,7 +16,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own folder of configurations is no part of a test."""
+    """A developer's own folder of configurations and keys are no part of a test; a preset names one."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-tests")
     monkeypatch.delenv("CONFRAG_CONFIG_DIR", raising=False)
 
 

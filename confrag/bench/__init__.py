@@ -10,5 +10,7 @@ __all__ = ["BENCHES"]
 
 BENCHES: dict[str, tuple[str, str]] = {
     "startup": ("confrag.bench.startup", "first, second and third start of each store, beside LazyLLM by itself"),
+    "parallel": ("confrag.bench.parallel", "routes one after the other and all at once, 2 to 16 of them"),
+    "index": ("confrag.bench.index", "words looked up in a long list, and the nearest of many vectors"),
 }
 """Bench -> module (with a function `run`) and a line of help."""

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import lazyllm
-from lazyllm.components import ChatPrompter
 from lazyllm.tools.rag import DocNode
 
-from confrag.build.private import stream_to
+from confrag.build.nodes import passage
 from confrag.build.trace import current, span
-from confrag.errors import ServiceError
+from confrag.build.writing import Writer
 
 __all__ = ["Context", "Quote", "Refuse", "Reply", "Write"]
 
@@ -56,7 +53,8 @@ class Context:
         passages: list[str] = []
         left = self._budget
         for number, node in enumerate(nodes, start=1):
-            tokens = self._encode(node.text)
+            text = passage(node)
+            tokens = self._encode(text)
             if len(tokens) > left:
                 if passages:
                     break
@@ -64,7 +62,7 @@ class Context:
                 tokens = tokens[:left]
                 passages.append(f"[{number}] " + self._decode(tokens).rstrip("\ufffd"))
             else:
-                passages.append(f"[{number}] {node.text}")
+                passages.append(f"[{number}] {text}")
             left -= len(tokens)
         filled = {"context": "\n\n".join(passages), "question": question}
         # One pass over the template alone, so that braces inside a passage stay what they are.
@@ -73,53 +71,17 @@ class Context:
 
 
 class Write(lazyllm.ModuleBase):  # type: ignore[misc]
-    """Asks a chat model, whole or piece by piece, and counts its tokens."""
+    """Asks a chat model for the answer, whole or piece by piece."""
 
-    def __init__(self, chat: Any, place: str, *, system: str, temperature: float, max_tokens: int) -> None:
+    def __init__(self, writer: Writer) -> None:
         super().__init__()
-        self.chat = chat.prompt(ChatPrompter(system))
-        self._place = place
-        self._sampling = {"temperature": temperature, "max_tokens": max_tokens}
+        self.chat = writer.chat
+        self._writer = writer
 
     def forward(self, prompt: Prompt) -> Reply:
         """The model's answer. Raises ServiceError when the model does not give one."""
         trace = current()
-        key = uuid.uuid4().hex
-        # A share of its own for each question: LazyLLM keeps a stream's sink on the module.
-        chat = self.chat.share()
-        chat.used_by(key)
-        with span("generate", "llm"):
-            try:
-                stream = stream_to(trace.sink) if trace and trace.sink else False
-                text = chat(prompt.message, stream_output=stream, max_retries=2, **self._sampling)
-            except Exception as error:
-                text = _cut_short(error)
-                if not text:
-                    raise ServiceError(f"{self._place} gave no answer: {_reason(error)}") from error
-            finally:
-                usage = lazyllm.globals["usage"].pop(key, {})
-        if trace:
-            trace.prompt_tokens += max(0, usage.get("prompt_tokens", 0))
-            trace.completion_tokens += max(0, usage.get("completion_tokens", 0))
-        return Reply(str(text).strip(), prompt.nodes)
-
-
-def _cut_short(error: Exception) -> str:
-    """What a model wrote until it reached `max_tokens`, which LazyLLM counts as a failure; else nothing."""
-    terminal = getattr(error, "terminal", None)
-    if terminal is None or terminal.finish != "length":
-        return ""
-    frames = getattr(error, "partial_response", [])
-    choices = [choice for frame in frames for choice in frame.get("choices", [])]
-    parts = [choice.get("message") or choice.get("delta") or {} for choice in choices]
-    return "".join(part.get("content") or "" for part in parts) + " …"
-
-
-def _reason(error: BaseException) -> str:
-    root = error
-    while root.__cause__ or root.__context__:
-        root = root.__cause__ or root.__context__ or root
-    return " ".join(str(root).split())[:300] or type(root).__name__
+        return Reply(self._writer.write(prompt.message, "generate", trace.sink if trace else None), prompt.nodes)
 
 
 class Quote:
@@ -134,7 +96,7 @@ class Quote:
         """Quotations, with their numbers."""
         chosen = tuple(nodes[: self._passages])
         with span("generate", "extractive"):
-            quotes = [f"[{number}] {self._cut(node.text)}" for number, node in enumerate(chosen, start=1)]
+            quotes = [f"[{number}] {self._cut(passage(node))}" for number, node in enumerate(chosen, start=1)]
             text = "\n\n".join([self._introduction, *quotes])
         trace = current()
         if trace and trace.sink:

@@ -6,18 +6,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lazyllm.tools.rag import Document, NodeTransform
+from lazyllm.tools.rag import DataType, DocField, Document, NodeTransform
 
 from confrag.build.indices.exact import ExactIndex
-from confrag.build.models.protocols import Embedder
-from confrag.build.private import StoredNodes, activate, embeds, needs_index, register_index
+from confrag.build.indices.own import Lasting, register_own
+from confrag.build.indices.several import SeveralEmbeddings
+from confrag.build.models.protocols import AnyEmbedder, SparseVector, Vectors
+from confrag.build.private import StoredNodes, activate, document_store, embeds, needs_index, register_index
 from confrag.plan.model import GroupPlan, Plan
 from confrag.registry import builder
-
-if TYPE_CHECKING:
-    from confrag.build.indices.lexical import LexicalIndex
 
 __all__ = ["INDICES", "QueryEmbedding", "build_document", "build_store_conf", "build_transforms"]
 
@@ -26,7 +25,9 @@ INDICES: Mapping[str, str] = {"embedding": "default", "text": "lexical"}
 
 
 class QueryEmbedding:
-    """An embedder as LazyLLM calls it: a question gives a list of floats, a list of texts a list of them.
+    """An embedder as LazyLLM calls it: a question gives a vector, a list of texts a list of them.
+
+    A dense vector is a list of floats, a sparse one a dictionary of token id and weight.
 
     The vectors of the last questions are kept: the routes of a fan-out ask for the same one at the same time.
     """
@@ -34,23 +35,30 @@ class QueryEmbedding:
     batch_size = 64
     """LazyLLM hands over one text at a time unless this is above 1."""
 
-    def __init__(self, embedder: Embedder, remember: int = 64) -> None:
+    def __init__(self, embedder: AnyEmbedder, remember: int = 64) -> None:
         self._embedder = embedder
         self._remember = remember
-        self._known: OrderedDict[str, list[float]] = OrderedDict()
+        self._known: OrderedDict[str, list[float] | SparseVector] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __call__(self, text: str | Sequence[str]) -> list[Any]:
+    def __call__(self, text: str | Sequence[str]) -> Any:
         """Embed a question, or the texts of a corpus."""
         if not isinstance(text, str):
-            return [vector.tolist() for vector in self._embedder.passages(text)]
+            return [_plain(vector) for vector in self._embedder.passages(text)]
         with self._lock:
             if text not in self._known:
-                self._known[text] = self._embedder.query(text).tolist()
+                self._known[text] = _plain(self._embedder.query(text))
                 if len(self._known) > self._remember:
                     self._known.popitem(last=False)
             self._known.move_to_end(text)
             return self._known[text]
+
+
+def _plain(vector: Vectors | SparseVector) -> list[float] | SparseVector:
+    if isinstance(vector, Mapping):
+        return vector
+    components: list[float] = vector.tolist()
+    return components
 
 
 def build_store_conf(plan: Plan, directory: Path) -> dict[str, Any]:
@@ -64,27 +72,49 @@ def build_transforms(groups: Sequence[GroupPlan]) -> dict[str, NodeTransform]:
     return {group.name: builder("transforms", group.kind)(**group.params.thaw()) for group in groups}
 
 
+def _doc_field(kind: str) -> DocField:
+    types = {"int": DataType.INT64, "date": DataType.INT64, "float": DataType.FLOAT, "bool": DataType.BOOLEAN}
+    if kind == "strings":
+        return DocField(DataType.ARRAY, element_type=DataType.VARCHAR, max_size=65_535)
+    return DocField(types[kind]) if kind in types else DocField(DataType.VARCHAR, max_size=65_535)
+
+
 def build_document(
     plan: Plan,
     store_conf: dict[str, Any],
-    embedders: Mapping[str, Embedder],
+    embedders: Mapping[str, AnyEmbedder],
     transforms: Mapping[str, NodeTransform],
-) -> tuple[Document, LexicalIndex | None]:
-    """The document with its node groups and indices, and the index over words, if one is asked; nothing is read yet."""
+    indices_dir: Path | None = None,
+) -> tuple[Document, list[Lasting]]:
+    """The document with its node groups and indices, and those of the latter that can be kept; nothing is read yet.
+
+    Args:
+        plan: what to build.
+        store_conf: where the rows are.
+        embedders: by name.
+        transforms: by group.
+        indices_dir: where indices may be kept; None: in memory only.
+    """
     document = Document(
-        embed={name: QueryEmbedding(embedder) for name, embedder in embedders.items()}, store_conf=store_conf
+        embed={name: QueryEmbedding(embedder) for name, embedder in embedders.items()},
+        store_conf=store_conf,
+        doc_fields={name: _doc_field(kind) for name, kind in plan.corpus.doc_fields.items()},
     )
     for group in plan.groups:
         parent = {} if group.parent == "root" else {"parent": group.parent}
         document.create_node_group(group.name, transform=transforms[group.name], **parent)
         activate(document, group.name)
     nodes = StoredNodes(document)
-    lexical = None
-    if any(retriever.mode == "text" for retriever in plan.retrievers):
+    lasting = register_own(plan, document, nodes, indices_dir and indices_dir / "own")
+    by_words = [(r.group, r.similarity) for r in plan.retrievers if r.mode == "text" and r.similarity]
+    if by_words:
         from confrag.build.indices.lexical import LexicalIndex  # its libraries take a while to import
 
-        lexical = LexicalIndex(nodes)
+        lexical = LexicalIndex(nodes, indices_dir and indices_dir / "lexical", by_words)
         register_index(document, INDICES["text"], lexical)
+        lasting.append(lexical)
     if needs_index(document):
         register_index(document, INDICES["embedding"], ExactIndex(nodes, embeds(document)))
-    return document, lexical
+    elif any(len(retriever.embed_keys) > 1 for retriever in plan.retrievers):
+        register_index(document, INDICES["embedding"], SeveralEmbeddings(document_store(document)))
+    return document, lasting

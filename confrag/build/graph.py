@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +12,20 @@ import tiktoken
 from lazyllm.tools.rag import DocNode, Document
 
 from confrag.build.answer import Context, Quote, Refuse, Write
+from confrag.build.cache.compile import cached_answer, cached_recall
+from confrag.build.cache.policy import AnswerCache
+from confrag.build.expand import Expand
+from confrag.build.indices.own import own_index
 from confrag.build.models.chat import ChatModel
 from confrag.build.models.extractive import Extractive
-from confrag.build.models.protocols import RerankModel
+from confrag.build.private import StoredNodes, embeds
 from confrag.build.route import Route
-from confrag.build.steps.parts import Parts
+from confrag.build.steps.parts import Child, Parts
+from confrag.build.writing import Writer
 from confrag.plan.model import AnswerPlan, Plan, StepPlan
 from confrag.registry import builder
 
-__all__ = ["Graph", "build_graph"]
+__all__ = ["Graph", "ask", "build_graph", "build_recall"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,14 @@ class Graph:
     whole: Any
 
 
-def build_graph(plan: Plan, document: Document, models: Mapping[str, Any], indices: Mapping[str, str]) -> Graph:
+def build_graph(
+    plan: Plan,
+    document: Document,
+    models: Mapping[str, Any],
+    indices: Mapping[str, str],
+    cache: AnswerCache | None,
+    resources: ExitStack,
+) -> Graph:
     """Compile the recall and the answer.
 
     Args:
@@ -43,37 +56,53 @@ def build_graph(plan: Plan, document: Document, models: Mapping[str, Any], indic
         document: LazyLLM's document with the node groups of the plan.
         models: the models of the plan, by name.
         indices: similarity mode -> name of the index that answers it.
+        cache: of the plan, if it has one.
+        resources: what the steps open is closed with it.
     """
+    expand = Expand(StoredNodes(document), {group.name: group.parent for group in plan.groups})
     routes = {
         r.name: Route(
             r.name,
             document,
+            expand,
             group=r.group,
             target=r.target,
+            window=r.window,
             topk=r.topk,
             similarity=r.similarity,
-            index=indices[r.mode],
+            index=own_index(r.index) if r.index else indices[r.mode],
             cut_off=r.cut_off,
             embed_keys=r.embed_keys,
+            filters=r.filters,
+            doc_fields=plan.corpus.doc_fields,
         )
         for r in plan.retrievers
     }
-    rerankers: dict[str, RerankModel] = {m.name: models[m.name] for m in plan.models if m.role == "rerank"}
-    parts = Parts(routes, {r.name: r.weight for r in plan.retrievers}, rerankers)
+    parts = Parts(routes, models, embeds(document), resources)
     # A flow that is built inside another one's `with` block becomes a step of it.
-    recall, answer = _step(plan.recall, parts), _answer(plan.answer, models[plan.answer.model])
+    recall, answer = build_recall(plan.recall, parts), _answer(plan.answer, models[plan.answer.model])
+    of_answers = plan.cache is not None and plan.cache.scope == "answer"
+    if cache and not of_answers:
+        recall = cached_recall(cache, recall)
     with lazyllm.pipeline() as whole:
         whole.recall = recall
         whole.answer = lazyllm.ifs(_found, answer, Refuse(plan.answer.no_source)) | lazyllm.bind(question=whole.input)
-    return Graph(recall, whole)
+    return Graph(recall, cached_answer(cache, whole) if cache and of_answers else whole)
+
+
+def ask(flow: Any, question: str) -> Any:
+    """What a flow gives for a question, in a session of its own."""
+    with lazyllm.new_session():
+        return flow(question)
 
 
 def _found(nodes: Sequence[DocNode], question: str) -> bool:
     return bool(nodes)
 
 
-def _step(step: StepPlan, parts: Parts) -> Any:
-    children = {child.name: _step(child, parts) for child in step.children}
+def build_recall(step: StepPlan, parts: Parts) -> Any:
+    """A step of a recall, with all below it."""
+    children = {child.name: Child(child, build_recall(child, parts)) for child in step.children}
     return builder("steps", step.kind)(parts, children, **step.params)
 
 
@@ -83,11 +112,6 @@ def _answer(plan: AnswerPlan, model: ChatModel | Extractive) -> Any:
     tokenizer = tiktoken.get_encoding("gpt2")
     with lazyllm.pipeline() as answer:
         answer.context = Context(plan.user, plan.context_tokens, tokenizer.encode_ordinary, tokenizer.decode)
-        answer.llm = Write(
-            model.module,
-            model.place,
-            system=plan.system,
-            temperature=plan.temperature,
-            max_tokens=plan.max_tokens,
-        )
+        writer = Writer(model, system=plan.system, temperature=plan.temperature, max_tokens=plan.max_tokens)
+        answer.llm = Write(writer)
     return answer

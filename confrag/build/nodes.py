@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from lazyllm.tools.rag import DocNode, NodeTransform
+from lazyllm.tools.rag.doc_node import QADocNode
 from lazyllm.tools.rag.global_metadata import RAG_DOC_ID, RAG_DOC_PATH, RAG_KB_ID
 
 from confrag.build.private import ROOT_GROUP, place
 from confrag.build.readers.section import Section
 from confrag.plan.model import GroupPlan
+from confrag.schema.doc_fields import Value
+from confrag.schema.filters import FILE
 from confrag.schema.nodes import ROOT
 
-__all__ = ["FILE", "FORMAT", "document_id", "make_nodes"]
+__all__ = ["FILE", "FORMAT", "add_group", "document_id", "make_nodes", "parents", "passage"]
 
-FORMAT = 1
+FORMAT = 2
 """To be raised when the same file and configuration give other nodes than before: all collections are then rebuilt."""
-FILE = "file"
-"""Key of a node's global metadata that holds the name of its file, relative to the corpus."""
 
 
 def document_id(name: str) -> str:
@@ -32,6 +34,7 @@ def make_nodes(
     sections: Sequence[Section],
     groups: Sequence[GroupPlan],
     transforms: Mapping[str, NodeTransform],
+    doc_fields: Mapping[str, Value] = MappingProxyType({}),
 ) -> dict[str, list[DocNode]]:
     """Cut a file into the nodes of each group.
 
@@ -41,12 +44,13 @@ def make_nodes(
         sections: what was read from it.
         groups: parents before children.
         transforms: the transform of each group.
+        doc_fields: the declared metadata of the file.
 
     Returns:
         Group -> nodes in the order of the text, whole sections among them.
     """
     doc_id = document_id(name)
-    shared = {RAG_DOC_ID: doc_id, RAG_KB_ID: "__default__", RAG_DOC_PATH: path, FILE: name}
+    shared = {RAG_DOC_ID: doc_id, RAG_KB_ID: "__default__", RAG_DOC_PATH: path, FILE: name, **doc_fields}
     made: dict[str, list[DocNode]] = {ROOT_GROUP: []}
     for number, section in enumerate(sections, start=1):
         node = DocNode(text=section.text)
@@ -55,24 +59,48 @@ def make_nodes(
             place(node, uid=uid, group=ROOT_GROUP, parent=None, number=number, metadata=section.metadata, shared=shared)
         )
     for group in groups:
-        parents = made[ROOT_GROUP if group.parent == ROOT else group.parent]
-        made[group.name] = []
-        for parent in parents:
-            for node in transforms[group.name](parent):
-                number = len(made[group.name]) + 1
-                uid = _uid(doc_id, group.name, number, node.text)
-                made[group.name].append(
-                    place(
-                        node,
-                        uid=uid,
-                        group=group.name,
-                        parent=parent,
-                        number=number,
-                        metadata=parent.metadata,
-                        shared=shared,
-                    )
-                )
+        add_group(made, group, transforms[group.name])
     return made
+
+
+def parents(made: Mapping[str, list[DocNode]], group: GroupPlan) -> list[DocNode]:
+    """The nodes of a file that the nodes of a group are made of."""
+    return made[ROOT_GROUP if group.parent == ROOT else group.parent]
+
+
+def add_group(
+    made: dict[str, list[DocNode]], group: GroupPlan, cut: Callable[[DocNode], Sequence[DocNode]]
+) -> list[DocNode]:
+    """Make the nodes of one more group of a file, and return them.
+
+    Args:
+        made: what `make_nodes` gave; the group is added.
+        group: its parent is there.
+        cut: gives the fresh nodes of a parent.
+    """
+    nodes = made[group.name] = []
+    for parent in parents(made, group):
+        shared = parent.global_metadata
+        for node in cut(parent):
+            number = len(nodes) + 1
+            uid = _uid(str(shared[RAG_DOC_ID]), group.name, number, node.text)
+            nodes.append(
+                place(
+                    node,
+                    uid=uid,
+                    group=group.name,
+                    parent=parent,
+                    number=number,
+                    metadata=parent.metadata,
+                    shared=shared,
+                )
+            )
+    return nodes
+
+
+def passage(node: DocNode) -> str:
+    """What is read of a node: its text, and below a question its answer."""
+    return f"{node.text}\n{node.answer}" if isinstance(node, QADocNode) else str(node.text)
 
 
 def _uid(doc_id: str, group: str, number: int, text: str) -> str:

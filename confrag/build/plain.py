@@ -30,7 +30,7 @@ class CountedEmbedding(QueryEmbedding):
         self.texts = 0
         self._counting = threading.Lock()
 
-    def __call__(self, text: str | Sequence[str]) -> list[Any]:
+    def __call__(self, text: str | Sequence[str]) -> Any:
         """Embed a question, or the texts of a corpus."""
         if not isinstance(text, str):
             with self._counting:

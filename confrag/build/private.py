@@ -14,12 +14,13 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from confrag.errors import StoreError
+from confrag.schema.filters import Filters
 
 if TYPE_CHECKING:
     from lazyllm.tools.rag import DocNode, Document
@@ -45,6 +46,8 @@ def quiet(home: Path | None = None) -> None:
         "LOG_FILE_LEVEL": "CRITICAL",
         "LOG_FILE_MODE": "split",  # the other mode runs a thread and a semaphore
         "TRACE_ENABLED": "false",
+        # Else it tells every model that it is ChatGPT, before what the configuration tells it.
+        "DISABLE_SYSTEM_PROMPT": "true",
     }
     if home is not None:
         settings["HOME"] = str(home)
@@ -279,19 +282,34 @@ class StoredNodes:
             )
         return [found[uid] for uid in uids]
 
-    def texts(self, group: str) -> Iterator[tuple[str, str]]:
-        """(uid, text) of every node of the group."""
-        return iter(_segments(self._store).texts(self._store._gen_collection_name(group)))
+    def children(self, group: str, parents: Sequence[str]) -> list[DocNode]:
+        """The nodes of a group that were cut from these ones."""
+        return list(self._store.get_nodes(group=group, parent=list(parents)))
 
-    def matching(self, group: str, filters: Mapping[str, Any]) -> set[str]:
-        """Uids of the nodes whose document's metadata match (see `confrag.build.stores.filters.matches`)."""
+    def numbered(self, group: str, document: str, numbers: Sequence[int]) -> list[DocNode]:
+        """The nodes of a group with these numbers in a document, as far as there are such."""
+        return list(self._store.get_nodes(group=group, doc_ids=[document], numbers=list(numbers))) if numbers else []
+
+    def uids(self, group: str) -> list[str]:
+        """Uids of the nodes of the group, in order."""
+        return sorted(_segments(self._store).uids(self._store._gen_collection_name(group), {}))
+
+    def texts(self, group: str, uids: Sequence[str] | None = None) -> Iterator[tuple[str, str]]:
+        """(uid, text) of the nodes of the group, by uid; of these only, where given."""
+        return iter(_segments(self._store).texts(self._store._gen_collection_name(group), uids))
+
+    def matching(self, group: str, filters: Filters) -> set[str]:
+        """Uids of the nodes whose document's metadata match."""
         found: set[str] = _segments(self._store).matching(self._store._gen_collection_name(group), filters)
         return found
 
-    def vectors(self, group: str, embed_key: str) -> tuple[list[str], NDArray[np.float32]]:
-        """Uids and vectors `[n, dim] float32` of the group; of a map store only."""
-        uids, matrix = self._store._impl.vectors(self._store._gen_collection_name(group), embed_key)
-        return list(uids), matrix
+    def vectors(
+        self, group: str, embed_key: str, uids: Sequence[str] | None = None
+    ) -> tuple[list[str], NDArray[np.float32]]:
+        """Uids and vectors `[n, dim] float32` of the group; of these only, where given, in any order."""
+        wanted = self.uids(group) if uids is None else uids
+        found, matrix = _parts(self._store)[-1].vectors(self._store._gen_collection_name(group), embed_key, wanted)
+        return list(found), matrix
 
 
 def embeds(doc: Document) -> dict[str, Callable[[str], Any]]:
@@ -328,6 +346,44 @@ def place(
     return node
 
 
+def parent_uid(node: DocNode) -> str:
+    """Id of the node that a node was cut from; empty for a whole document. Loads nothing."""
+    return str(getattr(node._parent, "uid", node._parent) or "")
+
+
+def to_record(node: DocNode) -> dict[str, Any]:
+    """A node that was found, as plain data; without its vectors."""
+    return {
+        "uid": node.uid,
+        "text": node.text,
+        "answer": getattr(node, "answer", None),
+        "group": node.group,
+        "parent": parent_uid(node),
+        "metadata": dict(node._metadata),
+        "global_metadata": dict(node.global_metadata),
+        "score": node.similarity_score,
+        "rerank_score": node.relevance_score,
+        "ranked_by": getattr(node, "ranked_by", None),
+        "routes": list(getattr(node, "routes", ())),
+    }
+
+
+def from_record(record: Mapping[str, Any]) -> DocNode:
+    """The node of a record."""
+    from lazyllm.tools.rag.doc_node import DocNode, QADocNode
+
+    kwargs = {key: record[key] for key in ("uid", "group", "parent")}
+    for key in ("metadata", "global_metadata"):
+        kwargs[key] = dict(record[key])
+    if record["answer"] is None:
+        node = DocNode(text=record["text"], **kwargs)
+    else:
+        node = QADocNode(query=record["text"], answer=record["answer"], **kwargs)
+    node.similarity_score, node.relevance_score = record["score"], record["rerank_score"]
+    node.ranked_by, node.routes = record["ranked_by"], tuple(record["routes"])
+    return node
+
+
 def set_pieces(splitter: Any, pieces: Callable[[str], tuple[list[str], bool]]) -> Any:
     """Let a text splitter of LazyLLM's cut texts by `pieces`: text -> (pieces, whether they are whole sentences)."""
     splitter._get_splits_by_fns = pieces
@@ -344,6 +400,83 @@ def stream_to(sink: Callable[[str], None]) -> dict[str, Any]:
     return {"_stream_sink": receive}
 
 
+def response_headers(error: BaseException) -> Mapping[str, str]:
+    """Headers of the server's answer behind an error of a chat module; empty where there was none.
+
+    LazyLLM keeps the status of a refused request and drops its headers, Retry-After among them. The frame that looked
+    at the answer still has it.
+    """
+    import requests
+
+    seen: BaseException | None = error
+    while seen is not None:
+        trace = seen.__traceback__
+        while trace is not None:
+            for value in trace.tb_frame.f_locals.values():
+                if isinstance(value, requests.Response):
+                    return value.headers
+            trace = trace.tb_next
+        seen = seen.__cause__ or seen.__context__
+    return {}
+
+
+class OnlineWire:
+    """What LazyLLM knows of a provider's interface for embeddings or reranking.
+
+    Attributes:
+        url: where requests go.
+        headers: of each request, the key among them.
+
+    Args:
+        module: an OnlineEmbeddingModule.
+        role: ``embed`` or ``rerank``.
+        base_url: instead of the provider's own address; ends with a slash.
+    """
+
+    def __init__(self, module: Any, role: str, base_url: str | None) -> None:
+        self._module = module
+        url = str(module._get_embed_url(base_url) if base_url else module._embed_url)
+        if role == "rerank" and url.endswith("/embeddings"):  # LazyLLM takes some rerankers for embedders here
+            url = url.removesuffix("embeddings") + "rerank"
+        self.url = url
+        self.headers: dict[str, str] = dict(module._header)
+
+    def embed_request(self, texts: list[str]) -> Mapping[str, Any]:
+        """The body that asks for the vectors of texts, no more than the module's `batch_size`."""
+        (body,) = self._module._encapsulated_data(texts)
+        return cast("Mapping[str, Any]", body)
+
+    def embed_response(self, answer: Any, count: int) -> list[list[float]]:
+        """The vectors in an answer."""
+        return cast("list[list[float]]", self._module._parse_response(answer, input=[""] * count))
+
+    def rerank_request(self, query: str, texts: list[str]) -> Mapping[str, Any]:
+        """The body that asks for the scores of texts."""
+        # As LazyLLM's own `forward` does: not every provider's module puts the model in by itself.
+        named = {"model": self._module._embed_model_name}
+        body = self._module._encapsulated_data(query, documents=texts, top_n=len(texts), **named)
+        return cast("Mapping[str, Any]", body)
+
+    def rerank_response(self, answer: Any) -> list[tuple[int, float]]:
+        """Pairs of a text's number and its score."""
+        return cast("list[tuple[int, float]]", self._module._parse_response(answer, input=""))
+
+
+def in_this_session(call: Callable[[], Any]) -> Callable[[], Any]:
+    """The call, to be made in another thread as if it were made here: LazyLLM keeps the state of a run by thread."""
+    import lazyllm  # nothing else here needs it before `import_lazyllm`
+
+    session, state = lazyllm.globals._sid, {key: dict(value) for key, value in lazyllm.locals._data.items()}
+
+    def made() -> Any:
+        lazyllm.globals._init_sid(session)
+        with lazyllm.locals._scope():
+            lazyllm.locals._update(state)
+            return call()
+
+    return made
+
+
 def _parts(store: Any) -> list[Any]:
     """The stores behind a document store: segments and vectors, or one that is both."""
     store = store._impl
@@ -356,6 +489,7 @@ def _segments(store: Any) -> Any:
 
 __all__ = [
     "ROOT_GROUP",
+    "OnlineWire",
     "StoredNodes",
     "activate",
     "close",
@@ -367,16 +501,21 @@ __all__ = [
     "drop_group",
     "embeds",
     "finish",
+    "from_record",
     "import_lazyllm",
+    "in_this_session",
     "needs_index",
     "offline_tokenizer",
+    "parent_uid",
     "persist",
     "place",
     "quiet",
     "refresh",
     "register_index",
+    "response_headers",
     "root_logger_kept",
     "stored_uids",
     "stream_to",
+    "to_record",
     "write_nodes",
 ]

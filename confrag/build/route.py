@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from lazyllm.tools.rag import DocNode, Document, Retriever
 
-from confrag.build.trace import limit, span
+from confrag.build.expand import Expand
+from confrag.build.ranking import best_first
+from confrag.build.trace import current, limit, span
+from confrag.schema.filters import Filters, joined, parse
 
-__all__ = ["Route", "best_first"]
-
-
-def best_first(nodes: Sequence[DocNode]) -> list[DocNode]:
-    """Nodes by falling score; equal scores by id, so that the order never depends on chance."""
-    return sorted(nodes, key=lambda node: (-(node.similarity_score or 0.0), node.uid))
+__all__ = ["Route"]
 
 
 class Route(Retriever):  # type: ignore[misc]
@@ -24,34 +23,50 @@ class Route(Retriever):  # type: ignore[misc]
         self,
         name: str,
         document: Document,
+        expand: Expand,
         *,
         group: str,
         target: str | None,
+        window: int,
         topk: int,
-        similarity: str,
+        similarity: str | None,
         index: str,
         cut_off: float | None,
         embed_keys: Sequence[str],
+        filters: Filters = (),
+        doc_fields: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(
             document,
             group_name=group,
-            similarity=similarity,
+            # An index of texts that goes by none of LazyLLM's: without a name it would take it for one of vectors.
+            similarity=similarity or "bm25",
             similarity_cut_off=float("-inf") if cut_off is None else float(cut_off),
             index=index,
             topk=topk,
             embed_keys=list(embed_keys) or None,
-            target=target,
         )
+        self._expand = expand
+        self._to = target
+        self._window = window
+        self._filters = filters
+        self._doc_fields = doc_fields
         self.route = name
         self.topk = topk
 
     def forward(
         self, query: str, filters: Mapping[str, Any] | None = None, topk: int | None = None, **kwargs: Any
     ) -> list[DocNode]:
-        """Nodes for a question, best first."""
+        """Nodes for a question, best first; children of a hit, and its neighbours, in the order of the text.
+
+        The route's own filters, those of the question and the given ones hold together.
+        """
+        trace = current()
+        wanted = joined(self._filters, trace.filters if trace else (), parse(filters or {}, self._doc_fields))
         with span("retrieve", self.route):
-            nodes = super().forward(query, filters, topk or limit(self.topk), **kwargs)
+            nodes = best_first(super().forward(query, wanted or None, topk or limit(self.topk), **kwargs))
+            nodes = self._expand.to_group(nodes, self._to) if self._to else nodes
+            nodes = self._expand.window(nodes, self._window) if self._window else nodes
             for node in nodes:
                 node.routes = (self.route,)
-            return best_first(nodes)
+            return nodes

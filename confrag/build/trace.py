@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from confrag.errors import confrag_error
+from confrag.schema.filters import Filters
 
 __all__ = ["Span", "Trace", "current", "limit", "span", "tracing"]
 
@@ -34,26 +35,52 @@ class Trace:
     Attributes:
         limit: how many nodes the caller wants, where that is more than the configuration says.
         sink: called with each piece of the answer while it is written.
+        filters: which documents the caller wants; they go to every route.
+        last_attempt: whether what fails now is not tried once more.
+        cached: it was answered from the cache.
+        rewritten: the question as a model has put it last.
+        missing: (branch, reason) of the branches that an answer had to do without.
         error: the first error of a step, before LazyLLM wraps it.
     """
 
     limit: int | None = None
     sink: Callable[[str], None] | None = None
+    filters: Filters = ()
+    last_attempt: bool = True
+    cached: bool = False
+    rewritten: str | None = None
+    missing: list[tuple[str, str]] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     prompt_tokens: int = 0
     completion_tokens: int = 0
     error: Exception | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def filtered_by(self) -> frozenset[str]:
+        """Names of the metadata that the question comes with a filter on."""
+        return frozenset(condition.field for condition in self.filters)
+
     def add(self, entry: Span) -> None:
         """Record a span; safe from any thread."""
         with self._lock:
             self.spans.append(entry)
 
+    def spend(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count the tokens of a call; servers that do not count them say -1."""
+        with self._lock:
+            self.prompt_tokens += max(0, prompt_tokens)
+            self.completion_tokens += max(0, completion_tokens)
+
     def fail(self, error: Exception) -> None:
         """Remember the first error."""
         with self._lock:
             self.error = self.error or error
+
+    def forgive(self, error: Exception) -> None:
+        """Forget an error that the question survives."""
+        with self._lock:
+            self.error = None if self.error is error else self.error
 
     def milliseconds(self, stage: str) -> float:
         """Time in which at least one span of the stage was running."""

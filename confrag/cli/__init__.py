@@ -21,7 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "graph": ("confrag.cli.inspect", "the compiled graph; format=text|mermaid|json"),
     "ls": ("confrag.cli.listing", "presets and groups with their options"),
     "init": ("confrag.cli.init", "a starter project of your own"),
-    "models": ("confrag.cli.models", "local models: ls, pull NAME"),
+    "models": ("confrag.cli.models", "local models: ls, pull NAME, serve"),
     "cache": ("confrag.cli.cache", "the embedding cache: stats, clear"),
     "bench": ("confrag.cli.bench", "measure this machine: startup"),
     "doctor": ("confrag.cli.doctor", "what is installed, what is missing, which servers answer"),

@@ -17,7 +17,8 @@ USAGE = {
     "cache": "usage: confrag cache stats [conf=NAME] [state_dir=DIR] [output=json]\n"
     "       confrag cache clear [conf=NAME] [state_dir=DIR] [output=json]\n\n"
     "The embedding cache below state_dir holds the vector of each text that was embedded, for all stores and\n"
-    "configurations. clear removes it; the next ingest computes the vectors again."
+    "configurations. clear removes it; the next ingest computes the vectors again. stats also counts what chat models\n"
+    "wrote about texts (replies.sqlite3); clear leaves that alone, since it may have been paid for."
 }
 
 
@@ -42,18 +43,33 @@ def cache(argv: Sequence[str]) -> int:
             result.update(models=stats.entries, bytes=stats.bytes)
         finally:
             opened.close()
+    replies = _replies(config.state_dir)
     if config.output == "json":
-        sys.stdout.write(json.dumps({"embedding_cache": result}, indent=2) + "\n")
+        sys.stdout.write(json.dumps({"embedding_cache": result, "replies": replies}, indent=2) + "\n")
         return 0
     if not path.exists():
-        sys.stdout.write(f"embedding cache: empty ({path} does not exist)\n")
-        return 0
-    if "removed" in result:
-        sys.stdout.write(f"embedding cache: {result['removed']:,} vectors removed from {path}\n")
-        return 0
-    entries = sum(stats.entries.values())
-    limit = config.embedding_cache.max_mb
-    sys.stdout.write(f"embedding cache: {entries:,} vectors, {stats.bytes / 2**20:.1f} of {limit:,} MB, {path}\n")
-    for model, count in stats.entries.items():
-        sys.stdout.write(f"  model {model}: {count:,}\n")
+        lines = [f"embedding cache: empty ({path} does not exist)"]
+    elif "removed" in result:
+        lines = [f"embedding cache: {result['removed']:,} vectors removed from {path}"]
+    else:
+        entries = sum(stats.entries.values())
+        limit = config.embedding_cache.max_mb
+        lines = [f"embedding cache: {entries:,} vectors, {stats.bytes / 2**20:.1f} of {limit:,} MB, {path}"]
+        lines += [f"  model {model}: {count:,}" for model, count in stats.entries.items()]
+    if replies["entries"]:
+        lines.append(f"replies of chat models: {replies['entries']:,}, {replies['file']}")
+    sys.stdout.write("\n".join(lines) + "\n")
     return 0
+
+
+def _replies(state_dir: str) -> dict[str, object]:
+    """What chat models wrote about texts."""
+    from confrag.runtime.reply_cache import ReplyCache, reply_file
+
+    path = reply_file(state_dir)
+    found: dict[str, object] = {"file": str(path), "entries": 0, "bytes": 0}
+    if path.exists():
+        cache = ReplyCache(path)
+        found.update(entries=len(cache), bytes=path.stat().st_size)
+        cache.close()
+    return found

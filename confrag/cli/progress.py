@@ -48,10 +48,15 @@ def _bars() -> Iterator[ProgressFn]:
             if stage not in tasks:
                 tasks[stage] = progress.add_task(stage, total=total or None, rate="")
             task = progress.tasks[[t.id for t in progress.tasks].index(tasks[stage])]
-            rate = f"{task.speed:,.0f}/s" if task.speed and task.speed >= 1 else ""
+            rate = _rate(task.speed) if task.speed else ""
             progress.update(tasks[stage], completed=done, total=total or None, rate=rate)
 
         yield report
+
+
+def _rate(per_second: float) -> str:
+    """A chat model may take seconds for one text."""
+    return f"{per_second:,.0f}/s" if per_second >= 10 else f"{per_second:.1f}/s"
 
 
 class _Lines:
@@ -71,4 +76,4 @@ class _Lines:
         self._last[stage] = now
         rate = done / (now - begun) if now > begun else 0.0
         left = f", {(total - done) / rate:.0f} s left" if rate and total and not over else ""
-        say(f"{stage}: {done}{f'/{total}' if total else ''}{f' ({rate:,.0f}/s{left})' if rate else ''}")
+        say(f"{stage}: {done}{f'/{total}' if total else ''}{f' ({_rate(rate)}{left})' if rate else ''}")

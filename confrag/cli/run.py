@@ -42,6 +42,7 @@ Validates the configuration, brings its store up to date with the corpus and ans
   query="..."            a question, taken as it stands; several: query=A query=B, or query='["A", "B"]'
   queries_file=PATH      one question a line; or JSON lines with the key "query"
   (neither)              on a terminal: a prompt; elsewhere: the store is brought up to date, nothing is asked
+  filters.FIELD=VALUE    only from documents whose metadata match; also 'filters.FIELD={">=": VALUE}'
   output=json            one JSON document on standard output
   progress=true|false    progress on standard error (default: on a terminal)
   -m                     a job for each combination of comma-separated values, then one table of them
@@ -180,7 +181,7 @@ def _execute(composed: Composed, folder: Path, out: TextIO, sweep: bool) -> dict
         for question in questions:
             if as_text and len(questions) > 1:
                 out.write(f"Q: {question}\n")
-            answer = _stream(app, question, out) if _streams(config, out) else app.ask(question)
+            answer = _reply(app, question, config, out)
             answers.append(answer)
             _log.info("%s: %s ms", question, answer.timings_ms["total"])
             if as_text:
@@ -219,8 +220,10 @@ def _streams(config: Config, out: TextIO) -> bool:
     return config.generation.stream and config.output == "text" and out.isatty()
 
 
-def _stream(app: App, question: str, out: TextIO) -> Answer:
-    pieces = app.stream(question)
+def _reply(app: App, question: str, config: Config, out: TextIO) -> Answer:
+    if not _streams(config, out):
+        return app.ask(question, config.filters)
+    pieces = app.stream(question, config.filters)
     for piece in pieces:
         out.write(piece)
         out.flush()
@@ -240,7 +243,7 @@ def _converse(app: App, config: Config, out: TextIO) -> list[Answer]:
         if not question:
             return answers
         try:
-            answer = _stream(app, question, out) if _streams(config, out) else app.ask(question)
+            answer = _reply(app, question, config, out)
         except ConfragError as error:
             say(f"confrag: {error}")
             continue

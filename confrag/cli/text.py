@@ -32,6 +32,8 @@ def announce(app: App, corpus: CorpusReport) -> None:
     held = corpus.added + corpus.changed + corpus.unchanged
     idle = not (corpus.added or corpus.changed or corpus.removed or corpus.embedded or corpus.embedding_cache_hits)
     embedded = f"{corpus.embedded:,} texts embedded, {corpus.embedding_cache_hits:,} from the cache"
+    if corpus.asked or corpus.reply_cache_hits:
+        embedded = f"model calls: {corpus.asked:,}, replies from the cache: {corpus.reply_cache_hits:,}; {embedded}"
     done = "up to date" if idle else embedded
     say(f"{app.compiled.name}: {_files(held)}, {nodes}; {done}, in {app.timings_s['ingest']:.1f} s")
     for failed in corpus.failed:
@@ -72,7 +74,12 @@ def show_outlook(name: str, outlook: Outlook, out: TextIO) -> None:
     for group in outlook.groups:
         verb = "build" if outlook.fresh else "rebuild"
         what = f"{'; '.join(group.reasons)}: {verb} `{group.group}`" if group.reasons else f"`{group.group}`"
-        parts = [f"{what} ({group.nodes:,} nodes)"]
+        more = " so far" if group.asking and group.asking.calls else ""
+        parts = [f"{what} ({group.nodes:,} nodes{more})"]
+        if ask := group.asking:
+            cost = f" (about {ask.prompt_tokens:,} prompt tokens, at most {ask.completion_tokens:,} completion tokens)"
+            calls = f"model calls: {ask.calls:,}{cost if ask.calls else ''}"
+            parts.append(f"replies in the cache: {ask.cached:,}, {calls}")
         if group.embed or group.cached:
             parts.append(f"embedding cache covers {group.cached:,}, {group.embed:,} texts to embed")
         if group.indices:
@@ -98,6 +105,8 @@ def show_answer(answer: Answer, out: TextIO, *, told: bool) -> None:
     """
     if not told:
         out.write(f"{answer.text}\n")
+    for branch, reason in answer.missing.items():
+        out.write(f"\nPartial: without the branch '{branch}' ({reason})\n")
     if answer.sources:
         out.write("\nSources\n")
         for number, source in enumerate(answer.sources, start=1):

@@ -7,12 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from confrag.config.cache_checks import cache
+from confrag.config.index_checks import fitting, indices, known_index
+from confrag.config.metadata_checks import metadata
+from confrag.config.milvus_route_checks import milvus_routes
+from confrag.config.model_checks import served_models
+from confrag.config.recall_checks import flows, recall
 from confrag.config.store_checks import store
+from confrag.config.vectors import of_one_sort, sparse_vectors
 from confrag.errors import Problem, UserError, nearest
 from confrag.registry import catalogue
 from confrag.registry.readers import READERS
-from confrag.schema.nodes import ROOT
-from confrag.schema.retrieval import SIMILARITIES, STEPS, StepSpec
+from confrag.schema.nodes import ROOT, TRANSFORMS, WrittenSpec
+from confrag.schema.retrieval import SIMILARITIES
 
 __all__ = ["CHECKS"]
 
@@ -51,7 +58,22 @@ def node_groups(raw: Raw) -> Iterator[Problem]:
         for key in embed if isinstance(embed, list) else []:
             if key not in embedders:
                 yield _unknown(f"{path}.embed", key, "embedding model", embedders)
+        yield from _writer(raw, f"{path}.transform", group.get("transform"))
     yield from _cycles(groups)
+
+
+def _writer(raw: Raw, path: str, transform: object) -> Iterator[Problem]:
+    """A model that is to write nodes exists, and can write."""
+    kind = transform.get("kind") if isinstance(transform, Mapping) else None
+    if not (isinstance(transform, Mapping) and isinstance(kind, str) and kind in TRANSFORMS):
+        return
+    name, chats = transform.get("model", "llm"), _by_role(raw, "chat")
+    if not issubclass(TRANSFORMS[kind].spec, WrittenSpec) or not isinstance(name, str) or "models" not in raw:
+        return
+    if name not in chats:
+        yield _unknown(f"{path}.model", name, "model with the role 'chat'", chats)
+    elif _table(raw, "models")[name].get("kind") == "extractive":
+        yield Problem(f"{path}.model", "a model of the kind 'extractive' quotes and cannot write; name another", name)
 
 
 def _cycles(groups: Mapping[str, Raw]) -> Iterator[Problem]:
@@ -74,8 +96,13 @@ def retrievers(raw: Raw) -> Iterator[Problem]:
         path = f"retrievers.{name}"
         for key in ("group", "target"):
             value = retriever.get(key)
-            if isinstance(value, str) and value not in groups:
-                yield _unknown(f"{path}.{key}", value, "node group", groups)
+            known = [ROOT, *groups] if key == "target" else list(groups)
+            if isinstance(value, str) and value not in known:
+                yield _unknown(f"{path}.{key}", value, "node group", known)
+        yield from known_index(raw, path, retriever.get("index", "default"))
+        if (own := _table(raw, "indices").get(str(retriever.get("index")))) is not None:
+            yield from fitting(path, retriever, own)
+            continue
         similarity = retriever.get("similarity", "cosine")
         mode = SIMILARITIES.get(similarity) if isinstance(similarity, str) else None
         keys = retriever.get("embed_keys")
@@ -83,6 +110,8 @@ def retrievers(raw: Raw) -> Iterator[Problem]:
             yield Problem(f"{path}.embed_keys", f"similarity {similarity} compares words and uses no embedding", keys)
         if mode == "embedding":
             yield from _embed_keys(path, keys, embedders, groups.get(str(retriever.get("group")), {}))
+            named = [str(key) for key in keys] if isinstance(keys, list) else []
+            yield from of_one_sort(f"{path}.embed_keys", named, _table(raw, "models"))
         yield from _index(raw, path, retriever.get("index", "default"), similarity, mode)
 
 
@@ -114,64 +143,6 @@ def _index(raw: Raw, path: str, index: object, similarity: object, mode: str | N
             "(as in store_conf=map_milvus_index)",
             index,
         )
-
-
-def recall(raw: Raw) -> Iterator[Problem]:
-    """Each step names a retriever or model that exists, and each retriever is used by a step."""
-    known, rerankers = _table(raw, "retrievers"), _by_role(raw, "rerank")
-    used = set()
-    retrieves = False
-    for path, step in _steps("recall", raw.get("recall")):
-        if step.get("kind") == "retrieve":
-            retrieves = True
-            used.add(str(step.get("retriever")))
-            if isinstance(step.get("retriever"), str) and step["retriever"] not in known:
-                yield _unknown(f"{path}.retriever", step["retriever"], "retriever", known)
-        elif step.get("kind") == "rerank":
-            model = step.get("model", "rerank")
-            if isinstance(model, str) and model not in rerankers:
-                yield _unknown(f"{path}.model", model, "model with the role 'rerank'", rerankers)
-    if isinstance(raw.get("recall"), Mapping) and not retrieves:
-        yield Problem("recall", "no step retrieves anything")
-    for name in known:
-        if name not in used:
-            yield Problem(f"retrievers.{name}", "no step of `recall` uses this retriever; remove it, or add a step")
-
-
-def _steps(path: str, step: object) -> Iterator[tuple[str, Raw]]:
-    if not isinstance(step, Mapping):
-        return
-    yield path, step
-    for key in ("branches", "steps"):
-        for name, child in _table(step, key).items():
-            yield from _steps(f"{path}.{key}.{name}", child)
-
-
-def order(raw: Raw) -> Iterator[Problem]:
-    """Nodes are retrieved first and worked on afterwards."""
-    yield from _order("recall", raw.get("recall"), first=True)
-
-
-def _retrieves(step: Raw) -> bool | None:
-    """Whether a step gives nodes for a question; None for a kind that does not exist."""
-    kind = step.get("kind")
-    spec = STEPS[kind].spec if isinstance(kind, str) and kind in STEPS else None
-    return spec.retrieves if spec and issubclass(spec, StepSpec) else None
-
-
-def _order(path: str, step: object, *, first: bool) -> Iterator[Problem]:
-    if not isinstance(step, Mapping):
-        return
-    retrieves = _retrieves(step)
-    if first and retrieves is False:
-        yield Problem(path, "nothing has been retrieved before this step; put it behind a step that retrieves")
-    if not first and retrieves:
-        yield Problem(path, "a step that retrieves comes first in its pipeline; put several into a `parallel`")
-        return
-    for name, child in _table(step, "branches").items():
-        yield from _order(f"{path}.branches.{name}", child, first=True)
-    for number, (name, child) in enumerate(_table(step, "steps").items()):
-        yield from _order(f"{path}.steps.{name}", child, first=number == 0)
 
 
 def models(raw: Raw) -> Iterator[Problem]:
@@ -265,8 +236,14 @@ CHECKS: tuple[Callable[[Raw], Iterator[Problem]], ...] = (
     store,
     node_groups,
     retrievers,
+    indices,
     recall,
-    order,
+    flows,
+    cache,
+    milvus_routes,
+    sparse_vectors,
     models,
+    served_models,
     prompts,
+    metadata,
 )

@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from confrag.errors import UserError
+from confrag.schema.filters import WORDS
 
 __all__ = ["assignments", "normalize", "quote", "split_queries", "unquote"]
 
@@ -83,9 +84,9 @@ def _literal(value: str) -> object:
 
 
 def _encoded(value: object) -> str:
-    """Plain data in Hydra's grammar, whose dictionaries have bare keys."""
+    """Plain data in Hydra's grammar, whose dictionaries have bare keys: words stand for the operators of filters."""
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_encoded(child)}" for key, child in value.items()) + "}"
+        return "{" + ",".join(f"{WORDS.get(key, key)}:{_encoded(child)}" for key, child in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_encoded, value)) + "]"
     if isinstance(value, str):

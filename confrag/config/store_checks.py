@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from confrag.config.vectors import sort_of_vectors
 from confrag.errors import Problem, nearest
 from confrag.registry.indices import MILVUS_FILE, MILVUS_SERVER, IndexTable
 from confrag.schema.store import is_server
 
-__all__ = ["store"]
+__all__ = ["server", "store"]
 
 Raw = Mapping[str, Any]
 
@@ -29,7 +30,7 @@ def store(raw: Raw) -> Iterator[Problem]:
     for path, kind, kwargs in _backends(conf):
         if kind not in ("milvus", "chroma"):
             continue
-        yield from _server(path, kwargs)
+        yield from server(path, kwargs)
         if kind == "milvus":
             table = MILVUS_SERVER if is_server(kwargs.get("uri")) else MILVUS_FILE
             yield from _milvus_indices(raw, path, kwargs.get("index_kwargs"), table)
@@ -46,7 +47,7 @@ def _backends(conf: Raw) -> Iterator[tuple[str, str, Raw]]:
         yield "store_conf.indices.smart_embedding_index.kwargs", str(entry.get("backend")), entry.get("kwargs") or {}
 
 
-def _server(path: str, kwargs: Raw) -> Iterator[Problem]:
+def server(path: str, kwargs: Raw) -> Iterator[Problem]:
     """Of the place: a server's address, and what it asks for."""
     uri = kwargs.get("uri")
     if not isinstance(uri, str) or not is_server(uri):
@@ -122,9 +123,11 @@ def _index(place: str, index: Raw, table: IndexTable, models: list[Raw]) -> Iter
     kind, metric = index.get("index_type"), index.get("metric_type")
     if not isinstance(kind, str):
         return
-    # The embedding models that come with confrag give a list of floats for a text; a plugin's may give sparse vectors.
-    sparse = table.sort(kind.upper()) == "sparse" and any(model.get("kind") != "local" for model in models)
-    refused = table.refuse_type(kind.upper(), None if sparse else "floating")
+    sorts = [sort_of_vectors(model) for model in models] or ["floating"]
+    sort = table.sort(kind.upper())
+    # A plugin's model may give dense or sparse vectors, though none that are binary.
+    fits = sort in sorts or (None in sorts and sort != "binary")
+    refused = table.refuse_type(kind.upper(), None if fits else sorts[0] or "floating")
     if refused:
         yield Problem(f"{place}.index_type", refused, kind)
     elif isinstance(metric, str) and (refused := table.refuse_metric(kind.upper(), metric.upper())):

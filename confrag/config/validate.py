@@ -112,7 +112,9 @@ def _problem(data: Mapping[str, Any], details: Any) -> Problem:
     value = details["input"]
     if kind == "extra_forbidden":
         known = list(model.model_fields) if model else []
-        return Problem(dotted, f"unknown key; known here: {', '.join(known)}", value, nearest(path[-1], known))
+        # What looks like a key of a provider's is not repeated where others may read it.
+        shown = ... if "key" in str(path[-1]).lower() else value
+        return Problem(dotted, f"unknown key; known here: {', '.join(known)}", shown, nearest(path[-1], known))
     if kind == "string_type" and details["loc"][-1] == "[key]":
         return Problem(dotted, "the key must be a text; quote it")
     if kind == "missing":

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from confrag.plan.model import GroupPlan, ModelPlan, Params, Plan, RetrieverPlan, StepPlan, thaw
+from confrag.plan.model import GroupPlan, IndexPlan, ModelPlan, Params, Plan, RetrieverPlan, StepPlan, thaw
 from confrag.schema.nodes import ROOT
 
 __all__ = ["describe", "draw"]
@@ -62,14 +62,21 @@ def _call(name: str, params: Mapping[str, Any]) -> str:
 
 def _group_label(group: GroupPlan) -> str:
     suffix = f" [{', '.join(group.embed)}]" if group.embed else ""
-    return f"{group.name}: {_call(group.kind, group.params)}{suffix}"
+    return f"{group.name}: {_call(group.kind, _without_prompt(group.params))}{suffix}"
 
 
 def _retriever_label(retriever: RetrieverPlan) -> str:
     by = f"{retriever.similarity} [{', '.join(retriever.embed_keys)}]" if retriever.embed_keys else retriever.similarity
+    by = ", ".join([*([by] if by else []), *([f"index {retriever.index}"] if retriever.index else [])])
     target = f" -> {retriever.target}" if retriever.target else ""
+    target += f", {retriever.window} neighbours on each side," if retriever.window else ""
     cut = f", at least {retriever.cut_off}" if retriever.cut_off is not None else ""
     return f"{retriever.name}: {retriever.group}{target} by {by}, top {retriever.topk}{cut}"
+
+
+def _index_label(index: IndexPlan) -> str:
+    of = f"{index.group} [{index.embed_key}]" if index.embed_key else index.group
+    return f"{index.name}: {_call(index.kind, index.params)} of {of}"
 
 
 def _model_label(model: ModelPlan) -> str:
@@ -81,10 +88,42 @@ def _step_label(plan: Plan, step: StepPlan) -> str:
     if step.kind == "retrieve":
         return _retriever_label(plan.retriever(step.params["retriever"]))
     if step.kind == "parallel":
-        merge = {k: v for k, v in step.params["merge"].items() if k != "kind"}
-        top = f", top {step.params['topk']}" if step.params["topk"] else ""
-        return f"{step.name}: parallel, merged by {_call(step.params['merge']['kind'], merge)}{top}"
-    return f"{step.name}: {_call(step.kind, step.params)}"
+        params = step.params
+        top = f", top {params['topk']}" if params["topk"] else ""
+        late = f", {params['deadline_s']:g} s each" if params["deadline_s"] else ""
+        partial = ", or partial" if params["on_error"] == "partial" else ""
+        return f"{step.name}: parallel, merged by {_merge_label(params['merge'])}{top}{late}{partial}"
+    if step.kind == "ifs":
+        return f"{step.name}: if {_condition(step.params['when'])}"
+    told = {key: value for key, value in _without_prompt(step.params).items() if key not in ("name", "path")}
+    return f"{step.name}: {_call(step.kind, told)}"
+
+
+def _without_prompt(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in params.items() if key != "prompt"}  # a text of many lines
+
+
+_USUAL: tuple[Any, ...] = ({}, "node", 1.0, "normal")
+
+
+def _merge_label(merge: Mapping[str, Any]) -> str:
+    shown: dict[str, Any] = {}
+    for key, value in merge.items():
+        if isinstance(value, Params):
+            value = {name: of_branch for name, of_branch in thaw(value).items() if of_branch not in _USUAL}
+        if key != "kind" and value not in _USUAL:
+            shown[key] = value
+    return _call(merge["kind"], shown)
+
+
+def _condition(when: Mapping[str, Any]) -> str:
+    return " and ".join(f"{key} {_bound(thaw(value))}" for key, value in when.items() if value is not None)
+
+
+def _bound(value: Any) -> str:
+    if not isinstance(value, dict):
+        return repr(value)
+    return ", ".join(f"{key} {bound}" for key, bound in value.items() if bound is not None)
 
 
 def _text(plan: Plan) -> str:
@@ -95,6 +134,7 @@ def _text(plan: Plan) -> str:
         f"store: {_call(plan.store.kind, plan.store.params)}",
         "node groups",
         *_tree([(_group_label(g), list(_below(plan, g.name))) for g in plan.groups if g.parent == ROOT]),
+        *(["indices", *_tree([(_index_label(index), []) for index in plan.indices])] if plan.indices else []),
         "models",
         *_tree([(_model_label(model), []) for model in plan.models]),
         "recall",
@@ -154,9 +194,10 @@ def _flow(
         for child in step.children:
             sources = _flow(plan, child, f"{path}.{child.name}", sources, nodes, edges)
         return sources
-    if step.kind == "parallel":
+    if step.kind in ("parallel", "ifs"):
         ends = [_flow(plan, child, f"{path}.{child.name}", sources, nodes, edges) for child in step.children]
-        nodes.append(_Node(path, "merge", _step_label(plan, step)))
+        kind = "merge" if step.kind == "parallel" else step.kind
+        nodes.append(_Node(path, kind, _step_label(plan, step)))
         edges += [_Edge(end, path) for branch in ends for end in branch]
         return [path]
     nodes.append(_Node(path, step.kind, _step_label(plan, step)))

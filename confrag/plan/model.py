@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from confrag.schema.filters import Filters
+
 __all__ = [
     "AnswerPlan",
+    "CachePlan",
     "CorpusPlan",
     "GroupPlan",
+    "IndexPlan",
     "ModelPlan",
     "Params",
     "Plan",
@@ -18,6 +22,7 @@ __all__ = [
     "StepPlan",
     "StorePlan",
     "freeze",
+    "written_groups",
 ]
 
 
@@ -65,15 +70,25 @@ def thaw(value: Any) -> Any:
     return [thaw(item) for item in value] if isinstance(value, tuple) else value
 
 
+_NOTHING = Params()
+
+
 @dataclass(frozen=True, slots=True)
 class CorpusPlan:
-    """Which documents are read."""
+    """Which documents are read, and what is known of them.
+
+    Attributes:
+        metadata: pairs of a glob and the values that it gives, in their order.
+        doc_fields: name -> type of the metadata that may be filtered by.
+    """
 
     paths: tuple[str, ...]
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     readers: Params
     on_error: str
+    metadata: tuple[tuple[str, Params], ...] = ()
+    doc_fields: Params = _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +101,23 @@ class StorePlan:
 
 @dataclass(frozen=True, slots=True)
 class GroupPlan:
-    """A node group that is built: some retriever needs it, or a group below it."""
+    """A node group that is built: some retriever needs it, or a group below it. Its `model` writes it, if one does."""
 
     name: str
     parent: str
     kind: str
     params: Params
     embed: tuple[str, ...]
+    model: str | None = None
+
+
+def written_groups(groups: Sequence[GroupPlan]) -> tuple[GroupPlan, ...]:
+    """The groups, parents first, that a model writes, and those that are cut from such a group."""
+    found: dict[str, GroupPlan] = {}
+    for group in groups:
+        if group.model or group.parent in found:
+            found[group.name] = group
+    return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,33 +132,74 @@ class ModelPlan:
 
 @dataclass(frozen=True, slots=True)
 class RetrieverPlan:
-    """One route. `mode` says what the similarity compares: `embedding` or `text`."""
+    """One route. `filters` hold for every question; `mode` says what is compared: `embedding` or `text`.
+
+    An index of one's own is named by `index`; one of texts goes by no `similarity`.
+    """
 
     name: str
     group: str
     target: str | None
     topk: int
-    similarity: str
+    similarity: str | None
     mode: str
     cut_off: float | None
     embed_keys: tuple[str, ...]
-    weight: float
+    window: int
+    filters: Filters = ()
+    index: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPlan:
+    """An index of one's own that a retriever asks. `params` are the arguments of the kind's builder."""
+
+    name: str
+    kind: str
+    group: str
+    embed_key: str | None
+    params: Params
 
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """A node of the recall."""
+    """A node of the recall. What it `takes` and `gives` is ``question`` or ``nodes``."""
 
     name: str
     kind: str
     params: Params
     children: tuple[StepPlan, ...] = ()
+    takes: str = "question"
+    gives: str = "nodes"
 
     def walk(self) -> Iterator[StepPlan]:
         """This step and all below it."""
         yield self
         for child in self.children:
             yield from child.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class CachePlan:
+    """Which answers are kept, and where. `backend_params` are further arguments of the backend's builder.
+
+    Attributes:
+        scope: ``retrieval`` or ``answer``.
+        model: embedding model of a semantic cache; None where only equal questions are found.
+        threshold: its cosine.
+        fingerprint: of everything in the configuration that what is kept depends on, 12 hexadecimal digits.
+    """
+
+    scope: str
+    backend: str
+    backend_params: Params
+    ttl_s: float | None
+    max_entries: int
+    min_hits: int
+    normalize: Params
+    model: str | None
+    threshold: float
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +238,18 @@ class Plan:
     retrievers: tuple[RetrieverPlan, ...]
     recall: StepPlan
     answer: AnswerPlan
+    indices: tuple[IndexPlan, ...] = ()
+    cache: CachePlan | None = None
 
     def model(self, name: str) -> ModelPlan:
         """The model of this name."""
         return next(entry for entry in self.models if entry.name == name)
+
+    @property
+    def only_for_ingest(self) -> frozenset[str]:
+        """Names of the chat models that write nodes and are not asked for anything else."""
+        steps = {str(step.params["model"]) for step in self.recall.walk() if "model" in step.params}
+        return frozenset(group.model for group in self.groups if group.model) - steps - {self.answer.model}
 
     def retriever(self, name: str) -> RetrieverPlan:
         """The retriever of this name."""

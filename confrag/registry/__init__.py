@@ -12,16 +12,22 @@ from typing import Any
 from confrag.errors import UserError
 from confrag.registry.builtin import BUILTIN
 from confrag.schema.base import Family, Kind, Spec
+from confrag.schema.cache import BACKENDS, CACHES
+from confrag.schema.indices import INDEX_KINDS
+from confrag.schema.merges import MERGES
 from confrag.schema.models import MODELS
 from confrag.schema.nodes import TRANSFORMS
-from confrag.schema.retrieval import MERGES, STEPS
 from confrag.schema.root import STORES, Config
+from confrag.schema.steps import STEPS
 
 __all__ = ["FAMILIES", "builder", "load_plugins", "register"]
 
 FAMILIES: Mapping[str, Family] = {
     "stores": STORES,
     "transforms": TRANSFORMS,
+    "indices": INDEX_KINDS,
+    "caches": CACHES,
+    "cache_backends": BACKENDS,
     "models": MODELS,
     "steps": STEPS,
     "merges": MERGES,
@@ -39,7 +45,8 @@ def register(family: str, name: str, spec: type[Spec], builder: str | Callable[.
     """Add a kind of your own, to be selected by its name in YAML.
 
     Args:
-        family: ``stores``, ``transforms``, ``models``, ``steps`` or ``merges``.
+        family: ``stores``, ``transforms``, ``indices``, ``caches``, ``cache_backends``,
+            ``models``, ``steps`` or ``merges``.
         name: what a configuration writes as `kind` (or `type`, for a store).
         spec: its keys; a subclass of the family's own base specification.
         builder: a function that takes the keys as flat arguments, or ``module:function``.

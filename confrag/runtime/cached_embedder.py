@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
-from confrag.build.models.protocols import Embedder, Vectors
+from confrag.build.models.protocols import AnyEmbedder, SparseVector, Vectors
 from confrag.build.progress import ProgressFn, silent
 from confrag.runtime.embedding_cache import EmbeddingCache, text_key
 
@@ -19,7 +20,9 @@ _STEP = 256
 
 
 class CachedEmbedder:
-    """An `Embedder` over another one. A cache that fails is left alone from then on, and said so once.
+    """An embedder over another one, of dense or of sparse vectors.
+
+    A cache that fails is left alone from then on, and said so once.
 
     Attributes:
         hits: texts whose vectors were in the cache.
@@ -34,27 +37,22 @@ class CachedEmbedder:
 
     def __init__(
         self,
-        load: Callable[[], Embedder],
+        load: Callable[[], AnyEmbedder],
         cache: EmbeddingCache | None,
         fingerprint: str,
         warn: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._load = load
         self._guard = threading.Lock()
-        self._loaded: Embedder | None = None
+        self._loaded: AnyEmbedder | None = None
         self._cache = cache
         self._fingerprint = fingerprint
         self._warn = warn
         self.hits = 0
         self.computed = 0
 
-    @property
-    def dim(self) -> int:
-        """Number of components of a vector."""
-        return self._inner.dim
-
-    def passages(self, texts: Sequence[str], progress: ProgressFn = silent) -> Vectors:
-        """Embed the texts of a corpus: `[n, dim] float32`, in the order of `texts`; `[0, 0]` of none."""
+    def passages(self, texts: Sequence[str], progress: ProgressFn = silent) -> Vectors | list[SparseVector]:
+        """Embed the texts of a corpus, in their order: `[n, dim] float32` (`[0, 0]` of none), or sparse vectors."""
         keys = [text_key(text) for text in texts]
         distinct = dict(zip(keys, texts, strict=True))
         found = self._get(list(distinct))
@@ -75,9 +73,11 @@ class CachedEmbedder:
             found.update(computed)
         if not keys:
             return np.empty((0, 0), np.float32)
-        return np.stack([found[key] for key in keys])
+        if any(isinstance(vector, Mapping) for vector in found.values()):
+            return [cast("SparseVector", found[key]) for key in keys]
+        return np.stack([cast("Vectors", found[key]) for key in keys])
 
-    def query(self, text: str) -> Vectors:
+    def query(self, text: str) -> Vectors | SparseVector:
         """Embed a question; questions are not kept."""
         return self._inner.query(text)
 
@@ -89,20 +89,20 @@ class CachedEmbedder:
             loaded.close()
 
     @property
-    def _inner(self) -> Embedder:
+    def _inner(self) -> AnyEmbedder:
         with self._guard:
             if self._loaded is None:
                 self._loaded = self._load()
             return self._loaded
 
-    def _get(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
+    def _get(self, keys: Sequence[bytes]) -> dict[bytes, Vectors | SparseVector]:
         try:
             return self._cache.get(self._fingerprint, keys) if self._cache else {}
         except sqlite3.Error as error:
             self._give_up(error)
             return {}
 
-    def _put(self, vectors: dict[bytes, Vectors]) -> None:
+    def _put(self, vectors: dict[bytes, Vectors | SparseVector]) -> None:
         try:
             if self._cache:
                 self._cache.put(self._fingerprint, vectors)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Set
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from lazyllm.tools.rag import Document
 
 from confrag.build.document import build_document, build_store_conf, build_transforms
+from confrag.build.indices.own import Lasting
 from confrag.build.private import close as close_document
 from confrag.build.private import count, count_vectors
 from confrag.build.private import refresh as refresh_document
@@ -18,6 +18,7 @@ from confrag.build.stores.integrity import seal, torn
 from confrag.errors import ConfragError, ServiceError, StoreError, UserError
 from confrag.plan.compile import store_of_rows
 from confrag.plan.model import Plan, canonical
+from confrag.runtime.asking import Asker
 from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.corpus import Scan
 from confrag.runtime.disk import is_full, telling_of_a_full_disk
@@ -30,10 +31,10 @@ from confrag.runtime.results import CorpusReport, FailedFile
 from confrag.runtime.siblings import MANIFEST, adopt, identity, manifest_in, nearest_sibling
 from confrag.runtime.work import Work, build_all, find_work
 
-if TYPE_CHECKING:
-    from confrag.build.indices.lexical import LexicalIndex
+__all__ = ["INDICES", "Collection"]
 
-__all__ = ["Collection"]
+INDICES = "indices"
+"""Folder of a collection where indices beside the store are kept."""
 
 _log = logging.getLogger("confrag")
 _CHANGED = "files of the store are not as they were when it was closed"
@@ -44,19 +45,21 @@ class Collection:
 
     Attributes:
         document: LazyLLM's, while the collection is open.
-        lexical: the index over words, if a retriever asks one.
 
     Args:
         plan: what is stored, and where.
         embedders: by name; those that need a model load it when they are first asked.
+        askers: by node group, of those that a chat model writes; the same holds for their models.
     """
 
     document: Document
-    lexical: LexicalIndex | None
 
-    def __init__(self, plan: Plan, embedders: Mapping[str, CachedEmbedder]) -> None:
+    def __init__(
+        self, plan: Plan, embedders: Mapping[str, CachedEmbedder], askers: Mapping[str, Asker] | None = None
+    ) -> None:
         self._plan = plan
         self._embedders = embedders
+        self._askers = askers or {}
         self._recipes = recipes(plan)
         self._directory = collection_dir(plan)
         self._conf = build_store_conf(plan, self._directory)
@@ -64,12 +67,16 @@ class Collection:
         self._alone = belongs_to_one_process(self._conf)
         self._lock = Lock([self._directory, *self._places], plan.lock_timeout_s, _log.warning, self._alone)
         self._transforms = build_transforms(plan.groups)
+        self._indices: Sequence[Lasting] = ()
         self._manifest: Manifest | None = None
         self._opened = False
         self._unsealed = False
         self._cut_short = False
         self._seen = 0
-        self._before = (0, 0)
+        self._before = self._asked_before = (0, 0)
+        self._writing = False
+        self._updates = 0
+        self._known: tuple[object, str | None] = (None, None)
 
     def work(self) -> Work:
         """What is to do, as far as can be told without opening the store.
@@ -100,7 +107,8 @@ class Collection:
     def update(self, progress: ProgressFn, told: Callable[[Work], None]) -> CorpusReport:
         """Bring the rows in line with the corpus once more. Raises what `open` does."""
         found = find_files(self._plan.corpus)
-        self._before = self._embedded()
+        self._before, self._asked_before = self._embedded(), self._asked()
+        self._writing = True
         try:
             if self._lock.try_acquire():
                 work = self._work(found, begin=True)
@@ -109,6 +117,8 @@ class Collection:
             with telling_of_a_full_disk(self._directory, *self._places):
                 return self._update(found, work, progress, told)
         finally:
+            self._updates += 1
+            self._writing = False
             if not self._alone:
                 self._lock.release()
 
@@ -136,6 +146,21 @@ class Collection:
             self._unsealed = self._unsealed and seen == self._seen
             self._seen = seen
             refresh_document(self.document)
+
+    def state(self) -> str | None:
+        """What the stored rows are like: equal texts mean equal rows. None while rows are being written.
+
+        Costs microseconds while nothing changes. What is read from the store belongs to a state only if that is the
+        same before and after.
+        """
+        if self._manifest is None or self._writing:
+            return None
+        # This process's own connection does not see that it has written itself, hence the number of updates.
+        token = (self._manifest.data_version(), self._updates)
+        if token != self._known[0]:
+            busy = bool(self._manifest.get(UNFINISHED)) or self._manifest.pending()
+            self._known = (token, None if busy else self._manifest.version())
+        return self._known[1]
 
     def _work(self, found: Scan, *, begin: bool = False) -> Work:
         """What is to do. To begin with it needs the lock: a new collection may start as a copy of another one."""
@@ -203,6 +228,7 @@ class Collection:
                 self.document,
                 self._embedders,
                 self._transforms,
+                self._askers,
                 progress,
             )
             anew = not (work.fresh or running)
@@ -224,6 +250,10 @@ class Collection:
             self._manifest.touch(work.touched)
         self._unsealed = self._unsealed or not self._manifest.get(SEAL)
         self._seen = self._manifest.data_version()
+        for index in self._indices:
+            index.ready()
+            if self._lock.held:
+                index.save()
         return self._report(found, work, {**work.records, **written})
 
     def _anew(self, found: Scan, damage: str) -> Work:
@@ -256,7 +286,9 @@ class Collection:
         return self._manifest
 
     def _open_store(self) -> None:
-        self.document, self.lexical = build_document(self._plan, self._conf, self._embedders, self._transforms)
+        self.document, self._indices = build_document(
+            self._plan, self._conf, self._embedders, self._transforms, self._directory / INDICES
+        )
         self._opened = True
 
     def _close_store(self) -> None:
@@ -307,6 +339,11 @@ class Collection:
         embedders = self._embedders.values()
         return sum(embedder.computed for embedder in embedders), sum(embedder.hits for embedder in embedders)
 
+    def _asked(self) -> tuple[int, int]:
+        """Calls of chat models so far, and replies that came from the cache."""
+        askers = self._askers.values()
+        return sum(asker.calls for asker in askers), sum(asker.found for asker in askers)
+
     def _report(self, found: Scan, work: Work, records: Mapping[str, FileRecord]) -> CorpusReport:
         assert self._manifest is not None
         held = {name: record for name, record in records.items() if name not in work.removed}
@@ -332,4 +369,6 @@ class Collection:
             nodes={group.name: counts.get(group.name, 0) for group in self._plan.groups},
             embedded=self._embedded()[0] - self._before[0],
             embedding_cache_hits=self._embedded()[1] - self._before[1],
+            asked=self._asked()[0] - self._asked_before[0],
+            reply_cache_hits=self._asked()[1] - self._asked_before[1],
         )

@@ -3,7 +3,8 @@
 The rules. Folders are read with their sub-folders. Names that begin with a dot, and the lock files of office programs
 (``~$...``), are passed over, as are Python's own files in a ``pkg://`` corpus; a path that the configuration names
 itself is always taken. Symbolic links to files and folders are followed, out of the folder too, and every real file
-counts once, under its real name where it has one in the corpus. The order is that of the names.
+counts once, under its real name where it has one in the corpus. The order is that of the names. A file beside a
+document that ends in ``.meta.yaml``, ``.meta.yml`` or ``.meta.json`` describes it and is no document.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import importlib.resources
 import importlib.util
 import os
 import pkgutil
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confrag.errors import UserError, nearest
+from confrag.plan.model import Params
 from confrag.registry.readers import extension_of
 
 __all__ = ["Scan", "Skipped", "SourceFile", "scan"]
@@ -28,6 +31,9 @@ _HIDDEN = (".", "~$")
 _PACKAGE_ONLY = frozenset({"__init__.py", "__pycache__"})
 _SHOWN = 5
 _EVERYTHING = ("**", "*")
+_SIDECAR = re.compile(r"(.+)\.meta\.(?:yaml|yml|json)")
+_SIDECARS = (".meta.yaml", ".meta.yml", ".meta.json")
+_NOTHING = Params()
 
 
 class SourceFile(NamedTuple):
@@ -37,10 +43,14 @@ class SourceFile(NamedTuple):
         location: where it is, absolute.
         name: what it is called, unique in the corpus: its path below the corpus folder, with forward slashes. Where
             the corpus has several paths, below the folder that all of them have in common.
+        sidecar: a file beside it with its metadata, ``NAME.EXT.meta.yaml``, ``.yml`` or ``.json``; empty: none.
+        given: metadata that the configuration gives.
     """
 
     location: str
     name: str
+    sidecar: str = ""
+    given: Params = _NOTHING
 
     @property
     def path(self) -> Path:
@@ -65,7 +75,13 @@ class Scan:
     skipped: tuple[Skipped, ...]
 
 
-def scan(paths: Sequence[str], include: Sequence[str], exclude: Sequence[str], known: Collection[str]) -> Scan:
+def scan(
+    paths: Sequence[str],
+    include: Sequence[str],
+    exclude: Sequence[str],
+    known: Collection[str],
+    metadata: Sequence[tuple[str, Mapping[str, Any]]] = (),
+) -> Scan:
     """Find the documents of a corpus.
 
     Args:
@@ -76,11 +92,12 @@ def scan(paths: Sequence[str], include: Sequence[str], exclude: Sequence[str], k
             below. Case matters.
         exclude: globs of what is left out; a folder that matches is not entered.
         known: the extensions that can be read (``md`` or ``.md``).
+        metadata: globs, with what is known of the files that match; of several values, the last counts.
 
     Raises:
         UserError: a path does not exist, a folder cannot be opened, or there is nothing to read.
     """
-    walk = _Walk(include, exclude, known)
+    walk = _Walk(include, exclude, known, metadata)
     for place in _places([_root(value) for value in paths]):
         walk.enter(place)
     walk.follow_links()
@@ -207,12 +224,20 @@ def _matches(parts: Sequence[str], glob: Sequence[str]) -> bool:
 class _Walk:
     """One walk over the roots; symbolic links wait until all that is real has its name."""
 
-    def __init__(self, include: Sequence[str], exclude: Sequence[str], known: Collection[str]) -> None:
+    def __init__(
+        self,
+        include: Sequence[str],
+        exclude: Sequence[str],
+        known: Collection[str],
+        metadata: Sequence[tuple[str, Mapping[str, Any]]],
+    ) -> None:
         self.files: list[SourceFile] = []
         self.skipped: list[Skipped] = []
         self._include = [_glob(glob) for glob in include]
         self._exclude = [_glob(glob) for glob in exclude]
         self._known = frozenset(extension.lower().removeprefix(".") for extension in known)
+        self._metadata = [(_glob(glob), values) for glob, values in metadata]
+        self._sidecars: dict[str, str] = {}  # path of a document -> path
         self._seen: set[str] = set()  # real paths
         self._links: list[_Place] = []
 
@@ -221,6 +246,9 @@ class _Walk:
         if os.path.isdir(place.real):  # noqa: PTH112
             self._folder(place)
         else:
+            beside = [place.path + ending for ending in _SIDECARS if os.path.isfile(place.path + ending)]  # noqa: PTH113
+            if beside:
+                self._sidecars[place.path] = beside[0]
             self._file(place, regular=os.path.isfile(place.real))  # noqa: PTH113
 
     def follow_links(self) -> None:
@@ -240,7 +268,11 @@ class _Walk:
         if place.real in self._seen:
             return
         self._seen.add(place.real)
-        for entry in _entries(place):
+        entries = _entries(place)
+        described = self._take_sidecars(place, {entry.name for entry in entries})
+        for entry in entries:
+            if entry.name in described:
+                continue
             if entry.name.startswith(_HIDDEN) or (place.in_package and entry.name in _PACKAGE_ONLY):
                 continue
             child = place.child(entry.name)
@@ -250,6 +282,23 @@ class _Walk:
                 self._subfolder(child)
             else:
                 self._file(child, regular=entry.is_file())
+
+    def _take_sidecars(self, folder: _Place, names: Collection[str]) -> set[str]:
+        """Note which files of a folder describe which; returns their names, they are no documents."""
+        taken = set()
+        for name in sorted(names):
+            match = _SIDECAR.fullmatch(name)
+            if not match or extension_of(match[1]) not in self._known:
+                continue
+            taken.add(name)
+            sidecar, document = folder.child(name), folder.child(match[1]).path
+            if match[1] not in names:
+                self._skip(sidecar, f"describes '{match[1]}', which is not there")
+            elif other := self._sidecars.get(document):
+                self._skip(sidecar, f"'{match[1]}' is described already, by '{os.path.basename(other)}'")  # noqa: PTH119
+            else:
+                self._sidecars[document] = sidecar.path
+        return taken
 
     def _subfolder(self, place: _Place) -> None:
         if self._excluded(place):
@@ -271,12 +320,19 @@ class _Walk:
         elif extension not in self._known:
             self._skip(place, f"no reader for the extension '{extension}'" if extension else "no extension")
         elif self._wanted(place):
-            self.files.append(SourceFile(place.path, place.name))
+            sidecar = self._sidecars.get(place.path, "")
+            self.files.append(SourceFile(place.path, place.name, sidecar, self._given(place)))
 
     def _skip(self, place: _Place, reason: str) -> None:
         if self._wanted(place):
             name = place.name.encode(errors="backslashreplace").decode()
             self.skipped.append(Skipped(Path(place.path), name, reason))
+
+    def _given(self, place: _Place) -> Params:
+        if not self._metadata:
+            return _NOTHING
+        parts = place.name.split("/")
+        return Params({k: v for glob, values in self._metadata if _matches(parts, glob) for k, v in values.items()})
 
     def _wanted(self, place: _Place) -> bool:
         parts = place.name.split("/")

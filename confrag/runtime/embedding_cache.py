@@ -7,7 +7,6 @@ becomes unused. Beyond a declared size the entries that were not used for longes
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from confrag.build.models.protocols import Vectors
-from confrag.errors import UserError
+from confrag.build.models.protocols import SparseVector, Vectors
+from confrag.build.shared_file import open_shared
 
 __all__ = ["CacheStats", "EmbeddingCache", "cache_file", "text_key"]
 
@@ -33,8 +32,6 @@ _VERSION = 1
 _BATCH = 500
 """Keys in one query; SQLite allows 999 in its older builds."""
 _HOUR = 3600
-_PATIENCE_S = 60
-"""How long another process may hold the file."""
 
 
 def cache_file(state_dir: str) -> Path:
@@ -70,57 +67,22 @@ class EmbeddingCache:
         self._path = path
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, timeout=_PATIENCE_S, check_same_thread=False, isolation_level=None)
-        try:
-            self._open_patiently()
-        except sqlite3.DatabaseError as error:
-            self._database.close()
-            raise UserError(f"{path} cannot be used as embedding cache: {error}. Delete it; it fills again") from None
-        except BaseException:
-            self._database.close()
-            raise
-
-    def _open_patiently(self) -> None:
-        """Processes that make the file at once get in each other's way, and SQLite does not wait for all of that."""
-        deadline = time.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                return self._open()
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-
-    def _open(self) -> None:
         # A vector of 1,024 components fills a page of the usual size, and what does not fit takes another one.
-        self._database.execute("PRAGMA page_size = 16384")
-        self._database.execute("PRAGMA journal_mode = WAL")
-        # A power cut may lose the last entries, which are then computed again.
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
-            raise UserError(
-                f"{self._path} was written by a newer confrag (version {version}, this one knows {_VERSION}). "
-                "Update confrag, or use another state_dir"
-            )
-        if version < _VERSION:  # else not a byte is written: `confrag plan` opens it, too
-            self._database.executescript(_SCHEMA)
-            self._database.execute(f"PRAGMA user_version = {_VERSION}")
+        self._database = open_shared(path, _SCHEMA, _VERSION, "embedding cache", page_size=16384)
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._database.close()
 
-    def get(self, fingerprint: str, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
+    def get(self, fingerprint: str, keys: Sequence[bytes]) -> dict[bytes, Vectors | SparseVector]:
         """The vectors that are there, by key.
 
         Args:
             fingerprint: of the model.
             keys: of the texts, see `text_key`.
         """
-        found: dict[bytes, Vectors] = {}
+        found: dict[bytes, Vectors | SparseVector] = {}
         now = int(time.time()) // _HOUR
         with self._lock:
             model = self._model(fingerprint)
@@ -129,7 +91,7 @@ class EmbeddingCache:
                 marks = ",".join("?" * len(batch))
                 query = f"SELECT text, used, vector FROM vectors WHERE model = ? AND text IN ({marks})"
                 rows = self._database.execute(query, (model, *batch)).fetchall()
-                found.update((text, np.frombuffer(vector, np.float32)) for text, _, vector in rows)
+                found.update((text, _unpacked(vector)) for text, _, vector in rows)
                 # By the hour is exact enough to tell old from new, and spares most reads a write.
                 stale = [(now, model, text) for text, used, _ in rows if used != now]
                 if stale:
@@ -151,14 +113,12 @@ class EmbeddingCache:
                 found += int(self._database.execute(query, (fingerprint, *batch)).fetchone()[0])
         return found
 
-    def put(self, fingerprint: str, vectors: Mapping[bytes, Vectors]) -> None:
+    def put(self, fingerprint: str, vectors: Mapping[bytes, Vectors | SparseVector]) -> None:
         """Store vectors by key; then make room, if the cache has grown beyond its size."""
         now = int(time.time()) // _HOUR
         with self._lock, self._transaction():
             model = self._model(fingerprint)
-            rows = (
-                (model, key, now, vector.astype(np.float32, copy=False).tobytes()) for key, vector in vectors.items()
-            )
+            rows = ((model, key, now, _packed(vector)) for key, vector in vectors.items())
             self._database.executemany(
                 "INSERT OR REPLACE INTO vectors (model, text, used, vector) VALUES (?, ?, ?, ?)", rows
             )
@@ -210,3 +170,24 @@ class EmbeddingCache:
         except BaseException:
             self._database.execute("ROLLBACK")
             raise
+
+
+_SPARSE = b"s"
+"""What a sparse vector begins with; a dense one has a length that is a multiple of four, and is not taken for it."""
+
+
+def _packed(vector: Vectors | SparseVector) -> bytes:
+    """A dense vector as its components, float32; a sparse one as its ids, uint32, and then its weights, float32."""
+    if not isinstance(vector, Mapping):
+        return vector.astype(np.float32, copy=False).tobytes()
+    ids = np.fromiter(vector.keys(), np.uint32, len(vector))
+    weights = np.fromiter(vector.values(), np.float32, len(vector))
+    return _SPARSE + ids.tobytes() + weights.tobytes()
+
+
+def _unpacked(data: bytes) -> Vectors | SparseVector:
+    if len(data) % 4 == 0:
+        return np.frombuffer(data, np.float32)
+    middle = 1 + len(data) // 2
+    ids, weights = np.frombuffer(data[1:middle], np.uint32), np.frombuffer(data[middle:], np.float32)
+    return dict(zip(ids.tolist(), weights.tolist(), strict=True))

@@ -10,7 +10,7 @@ from typing import Any
 from confrag.build.models.fingerprint import fingerprint as model_fingerprint
 from confrag.build.nodes import FORMAT
 from confrag.build.private import ROOT_GROUP
-from confrag.plan.compile import OF_THE_QUERY, corpus_paths
+from confrag.plan.compile import OF_THE_QUERY, corpus_paths, params_of_rows
 from confrag.plan.model import GroupPlan, Plan, canonical, thaw
 from confrag.schema.nodes import ROOT
 
@@ -50,6 +50,7 @@ def recipes(plan: Plan) -> dict[str, GroupRecipe]:
     """Group -> recipe, whole documents first, parents before children."""
     # Nodes know where their file lies. Only at a place that the user named may another corpus come to the same rows.
     root = {_FORMAT: FORMAT, "corpus.path": corpus_paths(plan.corpus), **_flat("corpus.readers", plan.corpus.readers)}
+    root |= _flat("doc_fields", plan.corpus.doc_fields)
     made = {ROOT_GROUP: _recipe(ROOT_GROUP, None, root)}
     for group in plan.groups:
         parent = ROOT_GROUP if group.parent == ROOT else group.parent
@@ -62,10 +63,10 @@ def _values(plan: Plan, group: GroupPlan) -> dict[str, Any]:
     values = {
         f"{prefix}.parent": group.parent,
         f"{prefix}.transform.kind": group.kind,
-        **_flat(f"{prefix}.transform", group.params),
+        **_flat(f"{prefix}.transform", params_of_rows(group)),
         f"{prefix}.embed": list(group.embed),
     }
-    for name in group.embed:
+    for name in (*group.embed, *filter(None, [group.model])):
         model = plan.model(name)
         params = {key: value for key, value in model.params.items() if key not in OF_THE_QUERY}
         values |= {f"models.{name}.kind": model.kind, **_flat(f"models.{name}", params)}

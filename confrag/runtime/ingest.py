@@ -21,13 +21,17 @@ from confrag.build.progress import ProgressFn
 from confrag.build.readers import read
 from confrag.build.readers.section import Section, UnreadableFileError
 from confrag.errors import UserError
-from confrag.plan.model import CorpusPlan, Plan
+from confrag.plan.model import CorpusPlan, Plan, written_groups
 from confrag.registry.readers import EXTENSIONS
+from confrag.runtime.asking import Asker
 from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.corpus import Scan, SourceFile, scan
 from confrag.runtime.fingerprints import GroupRecipe
 from confrag.runtime.manifest import SEAL, UNFINISHED, FileRecord, GroupRecord, Manifest, Stamp
+from confrag.runtime.metadata import known_of
 from confrag.runtime.work import FileWork, Work, content_hash, stamp_of
+from confrag.runtime.written import Made, add_written
+from confrag.schema.doc_fields import Value
 
 __all__ = ["Ingest", "find_files", "read_file"]
 
@@ -43,7 +47,7 @@ def find_files(corpus: CorpusPlan) -> Scan:
         UserError: the corpus does not exist or is empty; with ``corpus.on_error=fail``, something in it that no
             reader takes.
     """
-    found = scan(corpus.paths, corpus.include, corpus.exclude, {*EXTENSIONS, *corpus.readers})
+    found = scan(corpus.paths, corpus.include, corpus.exclude, {*EXTENSIONS, *corpus.readers}, corpus.metadata)
     if found.skipped and corpus.on_error == "fail":
         raise UserError(f"{found.skipped[0].name}: {found.skipped[0].reason} (corpus.on_error=fail)")
     return found
@@ -51,14 +55,15 @@ def find_files(corpus: CorpusPlan) -> Scan:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What was read of a file, with the stamp and hash of just that content."""
+    """What was read of a file, with the stamp and hash of just that content; `fields` are its declared metadata."""
 
     stamp: Stamp
     hash: str
     sections: Sequence[Section]
+    fields: Mapping[str, Value]
 
 
-def read_file(file: SourceFile, readers: Mapping[str, str]) -> Content:
+def read_file(file: SourceFile, corpus: CorpusPlan) -> Content:
     """Read a file whose content stays the same meanwhile; one that changes is read again, three times at most.
 
     Raises:
@@ -66,21 +71,25 @@ def read_file(file: SourceFile, readers: Mapping[str, str]) -> Content:
     """
     for _ in range(_ATTEMPTS):
         try:
-            before = stamp_of(file.location)
-            digest = content_hash(file.location)
-            sections = read(file.path, readers)
-            if stamp_of(file.location) == before and content_hash(file.location) == digest:
-                return Content(before, digest, sections)
+            before, digest = _now(file)
+            known = known_of(file, read(file.path, corpus.readers), corpus.doc_fields)
+            if _now(file) == (before, digest):
+                return Content(before, digest, known.sections, known.fields)
         except OSError as error:
             raise UnreadableFileError(file.path, error.strerror or str(error)) from None
     raise UnreadableFileError(file.path, "it changes while it is read; it is read again at the next start")
 
 
+def _now(file: SourceFile) -> tuple[Stamp, str]:
+    return stamp_of(file.location, file.sidecar), content_hash(file.location, file.sidecar, file.given)
+
+
 @dataclass
 class _Window:
-    """Files whose nodes are written together."""
+    """Files whose nodes are written together. `made` has all nodes of each file, `nodes` those to be written."""
 
     works: list[FileWork] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
     nodes: dict[str, list[DocNode]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -101,7 +110,8 @@ class Ingest:
         document: open, with its groups.
         embedders: by name.
         transforms: by group.
-        progress: told of the stages ``read``, ``embed`` and ``index``.
+        askers: by group, of those that a model writes.
+        progress: told of the stages ``read``, ``ask GROUP``, ``embed`` and ``index``.
     """
 
     def __init__(
@@ -112,9 +122,13 @@ class Ingest:
         document: Document,
         embedders: Mapping[str, CachedEmbedder],
         transforms: Mapping[str, NodeTransform],
+        askers: Mapping[str, Asker],
         progress: ProgressFn,
     ) -> None:
         self._plan = plan
+        self._written = written_groups(plan.groups)
+        self._cut = tuple(group for group in plan.groups if group not in self._written)
+        self._askers = askers
         self._recipes = recipes
         self._manifest = manifest
         self._document = document
@@ -129,9 +143,13 @@ class Ingest:
         """Bring the rows in line with the corpus; returns what the manifest now says of the files that were read.
 
         Raises:
-            UserError: with ``corpus.on_error=fail``, the first file that cannot be read.
+            UserError: with ``corpus.on_error=fail``, the first file that cannot be read; a model may not be called any
+                more.
+            ServiceError: a model gives no answer.
             StoreError: the store could not be written.
         """
+        for asker in self._askers.values():
+            asker.begin()
         self._manifest.put(SEAL, "")
         self._manifest.put(UNFINISHED, "yes")
         self._rebuild(work)
@@ -153,6 +171,8 @@ class Ingest:
         self._manifest.settle(failed, work.removed)
         self._manifest.put(UNFINISHED, "")
         self._progress("index", 1, 1)
+        for asker in self._askers.values():
+            asker.end()
         return self._records
 
     def _rebuild(self, work: Work) -> None:
@@ -173,20 +193,21 @@ class Ingest:
         # Before it is read: what changes from now on is another file for the next start.
         stamp = _stamp(work)
         try:
-            content = read_file(work.file, corpus.readers)
+            content = read_file(work.file, corpus)
         except UnreadableFileError as error:
             if corpus.on_error == "fail":
                 raise UserError(f"{name}: {error.reason} (corpus.on_error=fail)") from None
             failed = {group: (fingerprint, 0) for group, fingerprint in made.items()}
             self._records[name] = FileRecord(stamp, "", "failed", error.reason, failed)
             return
-        nodes = make_nodes(name, work.file.location, content.sections, self._plan.groups, self._transforms)
+        nodes = make_nodes(name, work.file.location, content.sections, self._cut, self._transforms, content.fields)
         if work.before is None or content.hash != work.before.hash:
             # It may have changed after it was compared.
             work = replace(work, groups=tuple(self._recipes))
         for group in work.groups:
-            window.nodes.setdefault(group, []).extend(nodes[group])
+            window.nodes.setdefault(group, []).extend(nodes.get(group, ()))
         window.works.append(work)
+        window.made.append(nodes)
         counts = {group: (made[group], len(members)) for group, members in nodes.items()}
         self._records[name] = FileRecord(content.stamp, content.hash, "done", groups=counts)
 
@@ -194,6 +215,7 @@ class Ingest:
         """Embed and write the nodes of a window; what its files had before goes when the new rows are there."""
         if not window.works:
             return
+        self._ask(window)
         self._embed(window)
         self._manifest.begin({work.file.name: self._records[work.file.name].stamp for work in window.works})
         write_nodes(self._document, list(window.all_nodes()))
@@ -206,6 +228,31 @@ class Ingest:
                 delete_nodes(self._document, group, [uid for uid in old if uid not in new])
         persist(self._document)
         self._manifest.settle({work.file.name: self._records[work.file.name] for work in window.works})
+
+    def _ask(self, window: _Window) -> None:
+        """Make the nodes that a model writes, and those that are cut from them, where they are to be written."""
+        if not self._written:
+            return
+        files = [(work.groups, made) for work, made in zip(window.works, window.made, strict=True)]
+        add_written(
+            self._written,
+            files,
+            self._transforms,
+            lambda group, texts: self._askers[group.name].replies(texts, self._progress),
+        )
+        fingerprints = {group.name: self._recipes[group.name].fingerprint for group in self._written}
+        for work, made in zip(window.works, window.made, strict=True):
+            for name in fingerprints.keys() & set(work.groups):
+                window.nodes[name].extend(made[name])
+            record = self._records[work.file.name]
+            before = work.before.groups if work.before else {}
+            # Of a group that is as it was, the rows stay.
+            counts = {
+                name: (fingerprint, len(made[name])) if name in work.groups else before[name]
+                for name, fingerprint in fingerprints.items()
+            }
+            groups = {**record.groups, **counts}
+            self._records[work.file.name] = FileRecord(record.stamp, record.hash, record.state, groups=groups)
 
     def _embed(self, window: _Window) -> None:
         work = [(group, key) for group in self._plan.groups for key in group.embed if window.nodes.get(group.name)]
@@ -229,6 +276,6 @@ class Ingest:
 
 def _stamp(work: FileWork) -> Stamp:
     try:
-        return stamp_of(work.file.location)
+        return stamp_of(work.file.location, work.file.sidecar)
     except OSError:
         return Stamp(-1, -1, -1)

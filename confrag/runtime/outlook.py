@@ -14,10 +14,12 @@ from confrag.build.private import ROOT_GROUP
 from confrag.build.progress import ProgressFn
 from confrag.build.readers.section import UnreadableFileError
 from confrag.errors import UserError
-from confrag.plan.model import GroupPlan, Plan
+from confrag.plan.model import GroupPlan, Plan, written_groups
+from confrag.runtime.ask_outlook import AskOutlook, estimate
 from confrag.runtime.embedding_cache import EmbeddingCache, cache_file, text_key
 from confrag.runtime.ingest import read_file
 from confrag.runtime.work import Work
+from confrag.runtime.written import add_written
 
 __all__ = ["GroupOutlook", "Outlook", "look_ahead"]
 
@@ -28,10 +30,11 @@ class GroupOutlook:
 
     Attributes:
         reasons: why it is built as a whole; empty when only some of its files are written.
-        nodes: how many would be written.
+        nodes: how many would be written; of a group that a model writes, and those below it, as far as it has replied.
         embed: texts among them that a model has to embed.
         cached: texts whose vectors the embedding cache has.
         indices: those that take in the nodes.
+        asking: what it costs to let a model write the nodes; None: no model does.
     """
 
     group: str
@@ -40,6 +43,7 @@ class GroupOutlook:
     embed: int
     cached: int
     indices: tuple[str, ...]
+    asking: AskOutlook | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,11 @@ class Outlook:
 
     def as_dict(self) -> dict[str, Any]:
         """The outlook as in the JSON of ``confrag plan``."""
-        return {**asdict(self), "embed": self.embed, "embedding_cache_hits": self.cached}
+        groups = [asdict(group) for group in self.groups]
+        for group in groups:
+            if group["asking"] is None:
+                del group["asking"]
+        return {**asdict(self), "groups": groups, "embed": self.embed, "embedding_cache_hits": self.cached}
 
 
 def look_ahead(plan: Plan, work: Work, progress: ProgressFn) -> Outlook:
@@ -88,27 +96,31 @@ def look_ahead(plan: Plan, work: Work, progress: ProgressFn) -> Outlook:
         UserError: with ``corpus.on_error=fail``, a file that cannot be read.
     """
     transforms = build_transforms(plan.groups)
+    written = written_groups(plan.groups)
+    cut = [group for group in plan.groups if group not in written]
     nodes: dict[str, int] = {}
     keys: dict[tuple[str, str], dict[bytes, None]] = {}
     failed = dict(work.failed)
-    for number, entry in enumerate(work.files, start=1):
-        name = entry.file.name
-        try:
-            sections = read_file(entry.file, plan.corpus.readers).sections
-        except UnreadableFileError as error:
-            if plan.corpus.on_error == "fail":
-                raise UserError(f"{name}: {error.reason} (corpus.on_error=fail)") from None
-            failed[name] = error.reason
-            continue
-        made = make_nodes(name, entry.file.location, sections, plan.groups, transforms)
-        for group in plan.groups:
-            if group.name not in entry.groups:
+    with estimate(plan, transforms) as costs:
+        for number, entry in enumerate(work.files, start=1):
+            name = entry.file.name
+            try:
+                sections = read_file(entry.file, plan.corpus).sections
+            except UnreadableFileError as error:
+                if plan.corpus.on_error == "fail":
+                    raise UserError(f"{name}: {error.reason} (corpus.on_error=fail)") from None
+                failed[name] = error.reason
                 continue
-            nodes[group.name] = nodes.get(group.name, 0) + len(made[group.name])
-            for model in group.embed:
-                texts = keys.setdefault((group.name, model), {})
-                texts.update((text_key(node.text), None) for node in made[group.name])
-        progress("read", number, len(work.files))
+            made = make_nodes(name, entry.file.location, sections, cut, transforms)
+            add_written(written, [(entry.groups, made)], transforms, costs.replies)
+            for group in plan.groups:
+                if group.name not in entry.groups:
+                    continue
+                nodes[group.name] = nodes.get(group.name, 0) + len(made[group.name])
+                for model in group.embed:
+                    texts = keys.setdefault((group.name, model), {})
+                    texts.update((text_key(node.text), None) for node in made[group.name])
+            progress("read", number, len(work.files))
     covered = _covered(plan, keys)
     reasons = {entry.recipe.group: entry.reasons for entry in work.groups}
     touched = [group for group in plan.groups if group.name in nodes or group.name in reasons]
@@ -127,6 +139,7 @@ def look_ahead(plan: Plan, work: Work, progress: ProgressFn) -> Outlook:
                 embed=sum(len(keys.get((group.name, m), ())) - covered.get((group.name, m), 0) for m in group.embed),
                 cached=sum(covered.get((group.name, model), 0) for model in group.embed),
                 indices=_indices(plan, group),
+                asking=costs.of(group),
             )
             for group in touched
         ),
@@ -167,9 +180,10 @@ def _open_cache(plan: Plan) -> EmbeddingCache | None:
 
 
 def _indices(plan: Plan, group: GroupPlan) -> tuple[str, ...]:
-    """The indices that take a group's rows: Milvus' types by name, another store's own by its kind, BM25."""
+    """The indices that take a group's rows: Milvus' types, another store's own by its kind, BM25, those by name."""
     listed = plan.store.params.get("index_kwargs")
     listed = listed if isinstance(listed, tuple) else ()
     vectors = [str(entry["index_type"]) for entry in listed if "index_type" in entry] or [plan.store.kind]
-    texts = [r.similarity for r in plan.retrievers if r.group == group.name and r.mode == "text"]
-    return tuple(dict.fromkeys([*(vectors if group.embed else ()), *texts]))
+    texts = [r.similarity for r in plan.retrievers if r.group == group.name and r.mode == "text" and r.similarity]
+    own = [f"{index.kind} '{index.name}'" for index in plan.indices if index.group == group.name]
+    return tuple(dict.fromkeys([*(vectors if group.embed else ()), *texts, *own]))

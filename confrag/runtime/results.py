@@ -18,6 +18,8 @@ class Hit:
         score: of the retriever, or of the merge rule where routes were fused; higher is better.
         rerank_score: of the reranker, if one ran.
         route: the retriever that found it; several are joined by `+`.
+        text: what the answering model reads; of a node of the kind ``llm_qa`` the question, and the answer below it.
+        metadata: of the document and of the place in it; of such a node also its ``question`` and ``answer``.
     """
 
     id: str
@@ -37,6 +39,8 @@ class Answer:
     Attributes:
         timings_ms: milliseconds of ``rewrite``, ``retrieve``, ``rerank``, ``generate`` and ``total``.
         tokens: ``prompt`` and ``completion``, as the model counted them.
+        partial: branches of the recall are missing, and `missing` names them, each with the reason.
+        rewritten: the question that was searched by, where a model has rewritten it.
     """
 
     query: str
@@ -46,6 +50,8 @@ class Answer:
     tokens: dict[str, int]
     cached: bool = False
     partial: bool = False
+    missing: dict[str, str] = field(default_factory=dict)
+    rewritten: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The answer as in the JSON of ``confrag run``."""
@@ -54,6 +60,8 @@ class Answer:
             "answer": self.text,
             "cached": self.cached,
             "partial": self.partial,
+            **({"missing": self.missing} if self.missing else {}),
+            **({"rewritten": self.rewritten} if self.rewritten is not None else {}),
             "sources": [asdict(source) for source in self.sources],
             "timings_ms": self.timings_ms,
             "tokens": self.tokens,
@@ -76,6 +84,8 @@ class CorpusReport:
         version: fingerprint of the names and contents of the files that were read, 12 hexadecimal digits.
         nodes: node group -> number of its nodes.
         embedded: texts that went through an embedding model.
+        asked: calls of chat models that wrote nodes, repeated ones included.
+        reply_cache_hits: texts about which they had written before.
     """
 
     version: str
@@ -88,7 +98,10 @@ class CorpusReport:
     nodes: dict[str, int]
     embedded: int
     embedding_cache_hits: int
+    asked: int = 0
+    reply_cache_hits: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as in the JSON of ``confrag run``."""
-        return asdict(self)
+        """The report as in the JSON of ``confrag run``; what was asked only where a model writes nodes."""
+        asking = {} if self.asked or self.reply_cache_hits else {"asked", "reply_cache_hits"}
+        return {key: value for key, value in asdict(self).items() if key not in asking}

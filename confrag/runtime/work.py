@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from confrag.plan.model import Params, canonical
 from confrag.runtime.corpus import Scan, SourceFile
 from confrag.runtime.fingerprints import GroupRecipe
 from confrag.runtime.manifest import UNFINISHED, FileRecord, GroupRecord, Manifest, Stamp
@@ -18,6 +19,7 @@ __all__ = ["FileWork", "GroupWork", "Work", "build_all", "content_hash", "find_w
 _RACY_NS = 2_000_000_000
 """The coarsest clock of a file system: a file this young may change once more without another time."""
 _UNKNOWN = -1
+_NOTHING = Params()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +177,13 @@ class _Comparison:
 
     def _same(self, file: SourceFile, record: FileRecord) -> bool:
         try:
-            stamp = stamp_of(file.location)
+            if record.state == "done" and _mark(file.given) != record.hash.partition("-")[2]:
+                return False  # the configuration says something else of it
+            stamp = stamp_of(file.location, file.sidecar)
             if stamp == record.stamp and stamp.mtime_ns != _UNKNOWN:
                 return True
             # Another time, and perhaps the same content; of a file that could not be read there is none to compare.
-            if record.state == "failed" or content_hash(file.location) != record.hash:
+            if record.state == "failed" or content_hash(file.location, file.sidecar, file.given) != record.hash:
                 return False
         except OSError:
             return False  # it is read as a changed one, which says what is wrong with it
@@ -187,23 +191,46 @@ class _Comparison:
         return True
 
 
-def stamp_of(path: str) -> Stamp:
-    """What the file system says of a file now.
+def stamp_of(path: str, sidecar: str = "") -> Stamp:
+    """What the file system says of a file now; with one that describes it, the sums of both.
 
     A file that was modified just now has no time that could be relied on, so that its content is looked at once more.
 
     Raises:
         OSError: it cannot be asked.
     """
-    status = os.stat(path)  # noqa: PTH116 (of ten thousand files)
-    young = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _RACY_NS
-    return Stamp(status.st_size, _UNKNOWN if young else status.st_mtime_ns, status.st_ctime_ns)
+    own = os.stat(path)  # noqa: PTH116 (of ten thousand files)
+    beside = [os.stat(sidecar)] if sidecar else []  # noqa: PTH116
+    size, mtime_ns, ctime_ns = own.st_size, own.st_mtime_ns, own.st_ctime_ns
+    latest = max(mtime_ns, ctime_ns)
+    for status in beside:
+        size, mtime_ns, ctime_ns = size + status.st_size, mtime_ns + status.st_mtime_ns, ctime_ns + status.st_ctime_ns
+        latest = max(latest, status.st_mtime_ns, status.st_ctime_ns)
+    young = time.time_ns() - latest < _RACY_NS
+    return Stamp(size, _UNKNOWN if young else mtime_ns, ctime_ns)
 
 
-def content_hash(path: str) -> str:
-    """SHA-256 of a file's content.
+def content_hash(path: str, sidecar: str = "", given: Params = _NOTHING) -> str:
+    """SHA-256 of a file's content; with a file that describes it, of both.
+
+    Args:
+        path: the file.
+        sidecar: the file that describes it, if any.
+        given: what the configuration says of it; if anything, its digest comes behind the other, with a hyphen.
 
     Raises:
         OSError: it cannot be read.
     """
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    digest = _digest(Path(path).read_bytes())
+    if sidecar:
+        digest = _digest(f"{digest}{Path(sidecar).suffix}{_digest(Path(sidecar).read_bytes())}".encode())
+    return f"{digest}-{_mark(given)}" if given else digest
+
+
+def _mark(given: Params) -> str:
+    """What tells one set of metadata from another; empty for none."""
+    return _digest(canonical(given).encode())[:16] if given else ""
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from confrag.schema.base import Name, Spec
+from confrag.schema.base import Flag, Name, Number, Spec, Text
 
 
 def _listed(value: object) -> object:
@@ -15,6 +15,18 @@ def _listed(value: object) -> object:
 
 
 Names = Annotated[tuple[Name, ...], BeforeValidator(_listed)]
+
+
+Metadatum = Flag | Annotated[int, Field(strict=True)] | Number | Text | Annotated[tuple[Text, ...], Field(strict=False)]
+
+
+class MetadataSpec(Spec):
+    """Metadata of all files whose names match; what the files say of themselves goes before it."""
+
+    glob: Name | None = None
+    """Which files, as in `include`; left out: the name of the entry is the glob."""
+    values: Mapping[Name, Metadatum]
+    """Field -> value: a text, a number, true or false, or a list of texts; a date as ``YYYY-MM-DD``."""
 
 
 class CorpusSpec(Spec):
@@ -28,5 +40,7 @@ class CorpusSpec(Spec):
     """Globs; a file that matches one of them is left out."""
     readers: Mapping[str, Name] = Field(default_factory=dict)
     """File extension -> reader, where the usual one is not wanted: ``{log: text}``."""
+    metadata: Mapping[Name, MetadataSpec] = Field(default_factory=dict)
+    """Metadata by glob: ``{old: {glob: "archive/**", values: {year: 1999}}}``; the last that matches counts."""
     on_error: Literal["report", "fail"] = "report"
     """What an unreadable file does: be reported while the run goes on, or end it with exit code 2."""

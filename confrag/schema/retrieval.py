@@ -1,13 +1,14 @@
-"""`retrievers` and `recall`: what is looked up, and how the results are combined."""
+"""`retrievers`: what is looked up."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from confrag.schema.base import Family, Name, Number, Spec, TopK
+from confrag.schema.base import Name, Number, Spec, TopK
+from confrag.schema.merges import Priority, Weight
 
 SIMILARITIES: Mapping[str, Literal["embedding", "text"]] = {
     "cosine": "embedding",
@@ -17,10 +18,7 @@ SIMILARITIES: Mapping[str, Literal["embedding", "text"]] = {
 """Similarity -> what it compares."""
 
 INDICES = ("default", "smart_embedding_index")
-"""Values of `retrievers.*.index`."""
-
-STEPS = Family("recall step")
-MERGES = Family("merge rule")
+"""Values of `retrievers.*.index` that are no names of `indices`."""
 
 
 class RetrieverSpec(Spec):
@@ -35,87 +33,20 @@ class RetrieverSpec(Spec):
     """By vectors, or by words, English or Chinese."""
     similarity_cut_off: Number | None = None
     """Hits below this score are dropped."""
-    index: Literal["default", "smart_embedding_index"] = "default"
-    """``smart_embedding_index``: the one that ``store_conf.indices`` declares."""
+    index: Name = "default"
+    """Name of an index below `indices`; one of texts goes without `similarity`. ``smart_embedding_index``: the one that
+    ``store_conf.indices`` declares."""
     embed_keys: tuple[Name, ...] | None = None
-    """Names of embedding models to search by; left out: the one embedding model that there is."""
-    weight: Annotated[Number, Field(gt=0, le=1000)] = 1.0
-    """Weight of the route in a merge rule that weighs."""
+    """Names of embedding models to search by; left out: the one embedding model that there is.
 
-
-class StepSpec(Spec):
-    """Base of the nodes of `recall`, told apart by `kind`."""
-
-    retrieves: ClassVar[bool] = False
-    """Whether the step takes a question and gives nodes; the others take nodes."""
-
-    kind: str
-
-
-class RetrieveSpec(StepSpec):
-    """Search by one retriever."""
-
-    retrieves = True
-    kind: Literal["retrieve"]
-    retriever: Name
-
-
-class MergeSpec(Spec):
-    """Base of the merge rules, told apart by `kind`; the bare name of a rule stands for it with its defaults."""
-
-    kind: str
-
-
-class ConcatSpec(MergeSpec):
-    """One result list behind the other, each node once: LazyLLM's sum."""
-
-    kind: Literal["concat"]
-
-
-class RRFSpec(MergeSpec):
-    """Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009): sum of weight / (k + rank)."""
-
-    kind: Literal["rrf"]
-    k: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 60
-
-
-def _named(value: object) -> object:
-    return {"kind": value} if isinstance(value, str) else value
-
-
-Merge = Annotated[MergeSpec, MERGES, BeforeValidator(_named)]
-Step = Annotated[StepSpec, STEPS]
-
-
-class ParallelSpec(StepSpec):
-    """Several branches at once, merged."""
-
-    retrieves = True
-    kind: Literal["parallel"]
-    branches: Annotated[Mapping[Name, Step], Field(min_length=1)]
-    merge: Merge = Field(default_factory=lambda: ConcatSpec(kind="concat"))
-    topk: TopK | None = None
-    """How many nodes are kept after merging; left out: all."""
-
-
-class PipelineSpec(StepSpec):
-    """One step after the other, in the order of the YAML."""
-
-    retrieves = True
-    kind: Literal["pipeline"]
-    steps: Annotated[Mapping[Name, Step], Field(min_length=1)]
-
-
-class RerankSpec(StepSpec):
-    """Score the nodes again with a rerank model, best first."""
-
-    kind: Literal["rerank"]
-    model: Name = "rerank"
-    topk: TopK = 6
-
-
-def branches(step: Any) -> Mapping[str, StepSpec]:
-    """The steps directly below a step, by name; empty for a leaf."""
-    if isinstance(step, ParallelSpec):
-        return step.branches
-    return step.steps if isinstance(step, PipelineSpec) else {}
+    By several, a node has the best of its scores; all of them dense, or all sparse (inner product), since the scores of
+    the two do not compare: dense and sparse are two retrievers, fused in a ``parallel``.
+    """
+    filters: Mapping[Name, Any] = Field(default_factory=dict)
+    """Which documents are searched: field -> value, list of allowed values, or ``{">=": value}``; all must hold."""
+    window: Annotated[int, Field(strict=True, ge=0, le=100)] = 0
+    """How many neighbours on each side, in the order of the text, come along with a hit, directly behind it."""
+    weight: Weight = 1.0
+    """Weight of the route where a merge rule names none."""
+    priority: Priority = "normal"
+    """Priority of the route where the rule `priority` names none."""

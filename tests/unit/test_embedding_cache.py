@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from confrag.build.models.fingerprint import fingerprint
-from confrag.build.models.protocols import Vectors
+from confrag.build.models.protocols import SparseVector, Vectors
 from confrag.build.progress import ProgressFn, silent
 from confrag.errors import UserError
 from confrag.plan.model import ModelPlan, Params
@@ -79,6 +79,54 @@ def test_with_and_without_a_cache_are_equal(batches: list[list[str]], tmp_path_f
         assert np.array_equal(embedder.passages(batch), bare.passages(batch))
     assert embedder.computed == len({text for batch in batches for text in batch})
     cache.close()
+
+
+FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+SPARSE = st.dictionaries(st.integers(0, 2**32 - 1), FLOATS, max_size=300)
+DENSE = st.lists(FLOATS, max_size=300).map(lambda values: np.array(values, np.float32))
+
+
+@settings(max_examples=50, deadline=None)
+@given(vectors=st.dictionaries(st.binary(min_size=1, max_size=8), st.one_of(SPARSE, DENSE), max_size=5))
+def test_vectors_come_back_as_they_were(
+    vectors: dict[bytes, SparseVector | Vectors], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    cache = EmbeddingCache(tmp_path_factory.mktemp("cache") / "c.sqlite3", LARGE)
+    cache.put("m", vectors)
+    found = cache.get("m", list(vectors))
+    cache.close()
+    assert found.keys() == vectors.keys()
+    for key, vector in vectors.items():
+        assert type(found[key]) is type(vector)
+        if isinstance(vector, dict):
+            assert list(found[key].items()) == list(vector.items())
+        else:
+            np.testing.assert_array_equal(found[key], vector)
+
+
+class Letters:
+    """A sparse embedder: how often each letter occurs; nothing of an empty text."""
+
+    def passages(self, texts: Sequence[str], progress: ProgressFn = silent) -> list[SparseVector]:
+        return [self.query(text) for text in texts]
+
+    def query(self, text: str) -> SparseVector:
+        return {ord(letter): text.count(letter) / 3 for letter in sorted(set(text))}
+
+    def close(self) -> None:
+        pass
+
+
+def test_sparse_vectors_with_and_without_a_cache(cache: EmbeddingCache) -> None:
+    texts = ["abba", "", "b", "abba"]
+    embedder = CachedEmbedder(Letters, cache, "m")
+    expected = [{97: 2 / 3, 98: 2 / 3}, {}, {98: 1 / 3}, {97: 2 / 3, 98: 2 / 3}]
+    assert embedder.passages(texts) == expected
+    assert embedder.query("c") == {99: 1 / 3}
+    again = CachedEmbedder(Letters, cache, "m")
+    rounded = [{key: float(np.float32(weight)) for key, weight in vector.items()} for vector in expected]
+    assert again.passages(texts) == rounded
+    assert (again.computed, again.hits) == (0, 3)
 
 
 def test_progress_counts_what_is_there_already(cache: EmbeddingCache) -> None:

@@ -44,14 +44,17 @@ class Nodes:
     def nodes(self, group: str, uids: Sequence[str]) -> list[DocNode]:
         return [DocNode(uid, self.held[uid], group) for uid in uids]
 
-    def texts(self, group: str) -> Iterator[tuple[str, str]]:
+    def uids(self, group: str) -> list[str]:
+        return sorted(self.held)
+
+    def texts(self, group: str, uids: Sequence[str] | None = None) -> Iterator[tuple[str, str]]:
         self.reads += 1
-        return iter(self.held.items())
+        return iter([(uid, self.held[uid]) for uid in (sorted(self.held) if uids is None else uids)])
 
     def matching(self, group: str, filters: Mapping[str, Any]) -> set[str]:
         return set(filters["uid"])
 
-    def vectors(self, group: str, embed_key: str) -> tuple[list[str], np.ndarray]:
+    def vectors(self, group: str, embed_key: str, uids: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
         raise AssertionError("words need no vectors")
 
 
@@ -154,8 +157,8 @@ def test_it_is_built_once_and_again_after_a_change(monkeypatch: pytest.MonkeyPat
 
 def test_a_changed_index_equals_a_fresh_one() -> None:
     nodes = Nodes(ENGLISH)
-    index = LexicalIndex(nodes)
-    index.build("group", "bm25")
+    index = LexicalIndex(nodes, serves=[("group", "bm25")])
+    index.ready()
     del nodes.held["b"]
     index.remove(["b"], "group")
     nodes.held["g"] = "supersonic flow again"

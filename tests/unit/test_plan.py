@@ -80,8 +80,8 @@ def test_a_whole_plan() -> None:
             ModelPlan("llm", "chat", "extractive", Params({"passages": 3, "max_chars": 600})),
         ),
         retrievers=(
-            RetrieverPlan("chunk", "MediumChunk", None, 20, "cosine", "embedding", None, ("embed",), 1.0),
-            RetrieverPlan("lexical", "MediumChunk", None, 20, "bm25", "text", None, (), 1.0),
+            RetrieverPlan("chunk", "MediumChunk", None, 20, "cosine", "embedding", None, ("embed",), 0),
+            RetrieverPlan("lexical", "MediumChunk", None, 20, "bm25", "text", None, (), 0),
         ),
         recall=StepPlan(
             "recall",
@@ -91,7 +91,19 @@ def test_a_whole_plan() -> None:
                 StepPlan(
                     "routes",
                     "parallel",
-                    Params({"merge": {"kind": "rrf", "k": 60}, "topk": 12}),
+                    Params(
+                        {
+                            "merge": {
+                                "kind": "rrf",
+                                "weights": {"chunk": 1.0, "lexical": 1.0},
+                                "dedupe": "node",
+                                "k": 60,
+                            },
+                            "topk": 12,
+                            "deadline_s": None,
+                            "on_error": "fail",
+                        }
+                    ),
                     (
                         StepPlan("chunk", "retrieve", Params({"retriever": "chunk"})),
                         StepPlan("lexical", "retrieve", Params({"retriever": "lexical"})),

@@ -154,7 +154,18 @@ def test_markdown_keeps_its_text_and_gives_its_front_matter(tmp_path: Path) -> N
     body = "# Fares\n\nSee [a](http://x) and [b](http://y) if 1 <2 and 3> 2.\n\n```\n# not a heading\n```"
     path = tmp_path / "a.md"
     path.write_text(f"---\ntitle: 票价\nyear: 2025\ndraft: false\ntags: [x]\n---\n{body}\n", encoding="utf-8")
-    assert read(path) == [Section(body, {"title": "票价", "year": 2025, "draft": False})]
+    front = {"title": "票价", "year": 2025, "draft": False, "tags": ["x"]}
+    assert read(path) == [Section(body, document=front)]
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.txt", "Fares\n--- rise"), ("a.html", "<p>Fares\n--- rise</p>")])
+def test_text_and_html_have_front_matter_too(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(f"---\nyear: 2025\n---\n{text}\n", encoding="utf-8")
+    (section,) = read(path)
+    assert section.document == {"year": 2025}
+    assert "year" not in section.text
+    assert section.text.startswith("Fares")
 
 
 @pytest.mark.parametrize("front", ["---\nnot: [yaml\n---\nText", "---\njust words\n---\nText"])

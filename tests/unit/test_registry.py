@@ -49,7 +49,7 @@ def test_a_kind_by_name() -> None:
 def test_a_kind_that_is_not_there() -> None:
     with pytest.raises(UserError) as caught:
         builder("merges", "rff")
-    assert str(caught.value) == "unknown merge rule 'rff'; known: concat, rrf. Did you mean 'rrf'?"
+    assert str(caught.value) == "unknown merge rule 'rff'; known: concat, rrf, weighted, priority. Did you mean 'rrf'?"
 
 
 def test_a_name_is_taken_once() -> None:
@@ -66,7 +66,7 @@ def test_a_name_is_taken_once() -> None:
 def test_a_family_that_is_not_there() -> None:
     with pytest.raises(UserError) as caught:
         register("transform", "x", ParagraphSpec, "m:f")
-    assert str(caught.value) == "unknown family 'transform'; known: stores, transforms, models, steps, merges"
+    assert str(caught.value) == "unknown family 'transform'; known: stores, transforms, indices, models, steps, merges"
 
 
 @pytest.mark.usefixtures("_clean")

@@ -47,7 +47,7 @@ def problems(data: dict[str, Any], *overrides: str) -> list[str]:
 
 
 LOCAL_KEYS = "role, kind, model, threads, query_prefix, passage_prefix, pooling, max_length, context"
-RETRIEVER_KEYS = "group, target, topk, similarity, similarity_cut_off, index, embed_keys, weight"
+RETRIEVER_KEYS = "group, target, topk, similarity, similarity_cut_off, index, embed_keys, filters, window, weight, priority"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ RETRIEVER_KEYS = "group, target, topk, similarity, similarity_cut_off, index, em
         (
             "recall__steps__routes__merge",
             "rff",
-            "recall.steps.routes.merge.kind = 'rff': must be one of: concat, rrf. Did you mean 'rrf'?",
+            "recall.steps.routes.merge.kind = 'rff': must be one of: concat, rrf, weighted, priority. Did you mean 'rrf'?",
         ),
         (
             "retrievers__chunk__similarity",
@@ -255,7 +255,7 @@ def test_a_transform_and_a_merge_rule_switched_alone() -> None:
     _, config = load("hybrid", ["node_groups.MediumChunk.transform.kind=recursive", "recall.steps.routes.merge=concat"])
     assert config.node_groups["MediumChunk"].transform.kind == "recursive"
     plan = compile_plan(config)
-    assert plan.recall.children[0].params["merge"] == {"kind": "concat"}
+    assert plan.recall.children[0].params["merge"]["kind"] == "concat"
 
 
 @pytest.mark.parametrize("to", ["map", "chroma", "milvus"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from confrag.build import prepare
+from confrag.plan.model import Params
 from confrag.runtime.corpus import Scan, SourceFile
 from confrag.runtime.manifest import FileRecord, GroupRecord, Manifest, Stamp
 
@@ -212,3 +213,18 @@ def test_hash_and_stamp(docs: Path) -> None:
     assert stamp_of(str(docs / "a")) == Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     with pytest.raises(FileNotFoundError):
         stamp_of(str(docs / "none"))
+
+
+def test_hash_and_stamp_cover_what_describes_a_file(docs: Path) -> None:
+    path, sidecar = str(docs / "a"), docs / "a.meta.yaml"
+    sidecar.write_text("year: 1")
+    before = stamp_of(path, str(sidecar)), content_hash(path, str(sidecar))
+    assert before[0] != stamp_of(path)
+    assert before[1] != content_hash(path)
+    sidecar.write_text("year: 2")
+    assert stamp_of(path, str(sidecar)) != before[0]
+    assert content_hash(path, str(sidecar)) != before[1]
+    given = content_hash(path, "", Params({"year": 1}))
+    assert given.partition("-")[0] == content_hash(path)
+    assert given != content_hash(path, "", Params({"year": 2}))
+    assert given == content_hash(path, "", Params({"year": 1}))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from confrag.build.indices.nodes import NodeReader, best
 from confrag.errors import StoreError, UserError
+from confrag.schema.filters import Filters
 
 if TYPE_CHECKING:
     from lazyllm.tools.rag import DocNode
@@ -64,7 +65,7 @@ class ExactIndex(IndexBase):  # type: ignore[misc]
         similarity_cut_off: float | Mapping[str, float] = float("-inf"),
         topk: int | None = 10,
         embed_keys: Sequence[str] | None = None,
-        filters: Mapping[str, Any] | None = None,
+        filters: Filters | None = None,
         **kwargs: Any,
     ) -> list[DocNode]:
         """The `topk` nodes of the highest cosine, best first, each with its `similarity_score`.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from confrag.schema.filters import Filters
 
 if TYPE_CHECKING:
     from lazyllm.tools.rag import DocNode
@@ -18,14 +20,19 @@ class NodeReader(Protocol):
     def nodes(self, group: str, uids: Sequence[str]) -> list[DocNode]:
         """The nodes with these uids, in their order."""
 
-    def texts(self, group: str) -> Iterable[tuple[str, str]]:
-        """(uid, text) of every node of the group."""
+    def uids(self, group: str) -> list[str]:
+        """Uids of the nodes of the group, in order."""
 
-    def matching(self, group: str, filters: Mapping[str, Any]) -> set[str]:
+    def texts(self, group: str, uids: Sequence[str] | None = None) -> Iterable[tuple[str, str]]:
+        """(uid, text) of the nodes of the group, by uid; of these only, where given."""
+
+    def matching(self, group: str, filters: Filters) -> set[str]:
         """Uids of the nodes whose document's global metadata match."""
 
-    def vectors(self, group: str, embed_key: str) -> tuple[list[str], NDArray[np.float32]]:
-        """Uids and vectors `[n, dim] float32` of the group."""
+    def vectors(
+        self, group: str, embed_key: str, uids: Sequence[str] | None = None
+    ) -> tuple[list[str], NDArray[np.float32]]:
+        """Uids and vectors `[n, dim] float32` of the group; of these only, where given, in any order."""
 
 
 def best(uids: Sequence[str], scores: NDArray[np.float32], count: int | None) -> list[tuple[str, float]]:

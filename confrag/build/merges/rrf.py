@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import lazyllm
 from lazyllm.tools.rag import DocNode
 
-from confrag.build.merges.concat import unique
-from confrag.build.route import best_first
+from confrag.build.merges.adding import add_up
+from confrag.build.ranking import Dedupe, first_of_each
 
-__all__ = ["fuse", "merge"]
+__all__ = ["fuse"]
 
 
-def fuse(rankings: Sequence[Sequence[DocNode]], weights: Sequence[float], k: int) -> list[DocNode]:
-    """Order nodes by the sum of weight / (k + rank) over the rankings that hold them; ranks count from 1.
+def fuse(
+    rankings: Mapping[str, Sequence[DocNode]],
+    *,
+    weights: Mapping[str, float],
+    dedupe: Dedupe,
+    topk: int | None,
+    k: int,
+) -> list[DocNode]:
+    """Nodes by the sum of weight / (k + rank) over the branches that hold them; ranks count from 1.
 
-    The sum becomes the score of the node.
+    The order of the branches plays no part; equal sums are ordered by id.
     """
-    scores: dict[str, float] = {}
-    for ranking, weight in zip(rankings, weights, strict=True):
-        for rank, node in enumerate(ranking, start=1):
-            scores[node.uid] = scores.get(node.uid, 0.0) + weight / (k + rank)
-    nodes = unique([node for ranking in rankings for node in ranking])
-    for node in nodes:
-        node.similarity_score = scores[node.uid]
-    return best_first(nodes)
-
-
-def merge(fan_out: Any, weights: Sequence[float], k: int) -> Any:
-    """LazyLLM's ``parallel``, then the fusion of its results."""
-
-    def rrf(*rankings: Sequence[DocNode]) -> list[DocNode]:
-        return fuse(rankings, weights, k)
-
-    fused: Callable[..., list[DocNode]] = rrf
-    return lazyllm.pipeline(fan_out, fused)
+    lists = {name: first_of_each(ranking, dedupe) for name, ranking in rankings.items()}
+    values = {name: [weights[name] / (k + rank) for rank in range(1, len(nodes) + 1)] for name, nodes in lists.items()}
+    return add_up(lists, values, dedupe)[:topk]

@@ -1,12 +1,14 @@
-"""A chat model: LazyLLM's online module towards a server, and what must be closed with it."""
+"""A chat model: LazyLLM's online module towards a server, how patiently it is asked, and what is closed with it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import lazyllm
+
+from confrag.build.models.resilience import Calls
 
 __all__ = ["ChatModel", "online"]
 
@@ -23,11 +25,15 @@ class ChatModel:
         module: the module, without a prompt.
         place: how errors name it: kind, model and address.
         shutdown: ends the server behind it, where it is ours.
+        calls: how patiently it is asked; one for all who use the model.
+        fallbacks: asked in their order when this one gives no answer; closed by whoever built them.
     """
 
     module: Any
     place: str
     shutdown: Callable[[], None] = _nothing
+    calls: Calls = field(default_factory=Calls)
+    fallbacks: tuple[ChatModel, ...] = ()
 
     def close(self) -> None:
         """End what was started for it."""

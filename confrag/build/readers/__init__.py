@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from confrag.build.readers.clean import clean
-from confrag.build.readers.section import Scalar, Section, UnreadableFileError
+from confrag.build.readers.section import Section, UnreadableFileError
 from confrag.errors import UserError, nearest
 from confrag.registry.readers import EXTENSIONS, READERS, extension_of, kind_of
 
@@ -77,7 +77,5 @@ def _reader(path: Path, readers: Mapping[str, str]) -> Callable[[Path], list[Sec
 
 
 def _cleaned(section: Section) -> Section:
-    metadata: dict[str, Scalar] = {
-        key: clean(value) if isinstance(value, str) else value for key, value in section.metadata.items()
-    }
-    return Section(clean(section.text), metadata)
+    metadata = {key: clean(value) if isinstance(value, str) else value for key, value in section.metadata.items()}
+    return Section(clean(section.text), metadata, section.document)

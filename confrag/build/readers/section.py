@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from confrag.errors import UserError
 
@@ -18,10 +19,12 @@ class Section:
     Attributes:
         text: what it says, as plain text or Markdown.
         metadata: where it stands in the file (``page``, ``slide``, ``sheet``, ``row``, ...) and its own.
+        document: what the file says of itself as a whole: its front matter, as YAML has it.
     """
 
     text: str
-    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    document: Mapping[str, Any] = field(default_factory=dict)
 
 
 class UnreadableFileError(UserError):

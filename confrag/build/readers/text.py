@@ -10,11 +10,12 @@ from __future__ import annotations
 import codecs
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 from charset_normalizer import from_bytes
 
-from confrag.build.readers.section import Scalar, Section, UnreadableFileError
+from confrag.build.readers.section import Section, UnreadableFileError
 
 MAX_TEXT = 256 * 2**20
 """Bytes of a text file that is read as a whole."""
@@ -42,28 +43,27 @@ _EMBEDDED_IMAGE = re.compile(r"(!\[[^\]]*\])\(data:[^)]*\)")
 
 
 def read_text(path: Path) -> list[Section]:
-    """The whole file as one section."""
-    return [Section(load_text(path))]
+    """The whole file as one section, without its YAML front matter, if any."""
+    front, text = front_matter(load_text(path))
+    return [Section(text, document=front)]
 
 
 def read_markdown(path: Path) -> list[Section]:
-    """The whole file as one section; the plain values of its YAML front matter, if any, become metadata."""
-    text = _EMBEDDED_IMAGE.sub(r"\1", load_text(path))
+    """The whole file as one section, without its YAML front matter, if any."""
+    front, text = front_matter(_EMBEDDED_IMAGE.sub(r"\1", load_text(path)))
+    return [Section(text, document=front)]
+
+
+def front_matter(text: str) -> tuple[dict[str, Any], str]:
+    """The YAML between two lines ``---`` at the top of a text, and the text behind it; nothing where there is none."""
     match = _FRONT_MATTER.match(text)
     if match is None:
-        return [Section(text)]
+        return {}, text
     try:
         front = yaml.safe_load(match.group(1))
-    except yaml.YAMLError:
-        return [Section(text)]  # A text between two rules, not front matter.
-    if not isinstance(front, dict):
-        return [Section(text)]
-    metadata: dict[str, Scalar] = {
-        str(key): value if isinstance(value, bool | int | float) else str(value)
-        for key, value in front.items()
-        if value is not None and not isinstance(value, dict | list)
-    }
-    return [Section(text[match.end() :], metadata)]
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}, text  # a text between two rules
+    return (front, text[match.end() :]) if isinstance(front, dict) else ({}, text)
 
 
 def load_text(path: Path, declared: str | None = None) -> str:

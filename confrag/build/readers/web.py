@@ -11,7 +11,7 @@ from bs4.dammit import EncodingDetector
 from markdownify import MarkdownConverter
 
 from confrag.build.readers.section import Section
-from confrag.build.readers.text import load_text
+from confrag.build.readers.text import front_matter, load_text
 
 # Warnings about short files and about XHTML, which are read well.
 warnings.filterwarnings("ignore", category=MarkupResemblesLocatorWarning)
@@ -28,8 +28,9 @@ def read_html(path: Path) -> list[Section]:
     """The whole page as one section of Markdown; metadata: ``title``, where the page has one."""
     with path.open("rb") as file:
         declared = EncodingDetector.find_declared_encoding(file.read(_DECLARATION_BYTES), is_html=True)
-    title, text = html_to_markdown(load_text(path, declared))
-    return [Section(text, {"title": title} if title else {})]
+    front, page = front_matter(load_text(path, declared))
+    title, text = html_to_markdown(page)
+    return [Section(text, {"title": title} if title else {}, front)]
 
 
 def html_to_markdown(html: str) -> tuple[str, str]:

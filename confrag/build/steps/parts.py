@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from lazyllm.tools.rag import DocNode
-
-from confrag.build.models.protocols import RerankModel
 from confrag.build.route import Route
-from confrag.build.trace import limit
+from confrag.plan.model import StepPlan
 
-__all__ = ["Parts", "top"]
+__all__ = ["Child", "Children", "Parts"]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The routes and rerank models of a plan, by name, and the weight of each route."""
+    """What a step may use, by name.
+
+    Attributes:
+        routes: of the retrievers.
+        models: all of the plan, as their kinds build them.
+        embed: of the embedding models, with the caches before them: a question, or a list of texts.
+        resources: closed with the engine; a step adds what it has opened.
+    """
 
     routes: Mapping[str, Route]
-    weights: Mapping[str, float]
-    rerankers: Mapping[str, RerankModel]
-
-    def route(self, name: str) -> Route:
-        """The route of a retriever."""
-        return self.routes[name]
+    models: Mapping[str, Any]
+    embed: Mapping[str, Callable[[Any], Any]]
+    resources: ExitStack = field(default_factory=ExitStack)
 
 
-def top(topk: int) -> Callable[[list[DocNode]], list[DocNode]]:
-    """A step that keeps the first nodes."""
+class Child(NamedTuple):
+    """A step below another one: what was planned, and what was built.
 
-    def first(nodes: list[DocNode]) -> list[DocNode]:
-        return nodes[: limit(topk)]
+    `built` is called with a question, or with nodes and ``query=``, as ``step.takes`` says.
+    """
 
-    return first
+    step: StepPlan
+    built: Any
+
+
+Children = Mapping[str, Child]
+"""The steps directly below a step, by name, in the order of the YAML."""

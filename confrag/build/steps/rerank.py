@@ -7,7 +7,9 @@ from typing import Any
 from lazyllm.tools.rag import DocNode, Reranker
 
 from confrag.build.models.protocols import RerankModel
-from confrag.build.steps.parts import Parts
+from confrag.build.nodes import passage
+from confrag.build.ranking import best_first, scored
+from confrag.build.steps.parts import Children, Parts
 from confrag.build.trace import limit, span
 
 __all__ = ["ModelRerank", "build"]
@@ -27,13 +29,13 @@ class ModelRerank(Reranker):  # type: ignore[misc]
         if not nodes:
             return []
         with span("rerank", "rerank"):
-            scores = self._model.scores(query, [node.text for node in nodes])
+            scores = self._model.scores(query, [passage(node) for node in nodes])
             for node, score in zip(nodes, scores, strict=True):
                 node.relevance_score = float(score)
-            ranked = sorted(nodes, key=lambda node: (-node.relevance_score, node.uid))
-            return ranked[: topk or limit(self._keep)]
+                scored(node, node.relevance_score)
+            return best_first(nodes)[: topk or limit(self._keep)]
 
 
-def build(parts: Parts, children: dict[str, Any], *, model: str, topk: int) -> Any:
+def build(parts: Parts, children: Children, *, model: str, topk: int) -> Any:
     """The reranker of a plan."""
-    return Reranker("ModelRerank", model=parts.rerankers[model], topk=topk)
+    return Reranker("ModelRerank", model=parts.models[model], topk=topk)

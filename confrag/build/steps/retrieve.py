@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from confrag.build.steps.parts import Parts
+from confrag.build.steps.parts import Children, Parts
 
 __all__ = ["build"]
 
 
-def build(parts: Parts, children: dict[str, Any], *, retriever: str) -> Any:
+def build(parts: Parts, children: Children, *, retriever: str) -> Any:
     """The route itself."""
-    return parts.route(retriever)
+    return parts.routes[retriever]

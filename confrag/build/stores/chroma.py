@@ -12,20 +12,22 @@ import numpy as np
 from chromadb.errors import NotFoundError
 from lazyllm.tools.rag.global_metadata import RAG_DOC_ID
 from lazyllm.tools.rag.store import ChromaStore
+from numpy.typing import NDArray
 
 from confrag.build.stores.chroma_places import Place, place_for
 from confrag.build.stores.failures import failing
-from confrag.build.stores.filters import allowed
+from confrag.build.stores.filters import held_fields, listed, satisfiable, where_filter
 from confrag.build.stores.vectors import (
     VectorsOnly,
     check_in_step,
     check_stored,
-    document_batches,
+    declared,
     embedding_keys,
     server_prefix,
     similarity_from_distance,
 )
 from confrag.errors import ServiceError, StoreError
+from confrag.schema.filters import Filters
 from confrag.schema.store import is_server
 
 _BATCH = 1000
@@ -104,12 +106,24 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
         self._segments_uri, self._configuration = segments, configuration
         self._chroma: Any = None
         self._keys: tuple[str, ...] = ()
+        self._doc_fields: tuple[str, ...] = ()
         self._collections: dict[str, Any] = {}
         self._in_step: set[tuple[str, str]] = set()
         self._guard = threading.RLock()
 
-    def connect(self, embed: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        """Open the folder, or make it; or connect to the server."""
+    def connect(
+        self,
+        embed: Mapping[str, Any] | None = None,
+        global_metadata_desc: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Open the folder, or make it; or connect to the server.
+
+        Args:
+            embed: the embeddings, by name.
+            global_metadata_desc: the metadata that searches may be filtered by.
+        """
+        self._doc_fields = declared(global_metadata_desc)
         self._keys = tuple(sorted(embed or ()))
         with self._guard, self._doing("opening"):
             if self._chroma is None:
@@ -131,7 +145,7 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
                     collection.add(
                         ids=ids,
                         embeddings=np.asarray([segment["embedding"][key] for segment in batch], np.float32),
-                        metadatas=[{RAG_DOC_ID: segment["doc_id"]} for segment in batch],
+                        metadatas=[self._metadata(segment) for segment in batch],
                     )
         return True
 
@@ -146,6 +160,9 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
                     for selection in _selections(criteria):
                         collection.delete(**selection)
         return True
+
+    def _metadata(self, segment: Mapping[str, Any]) -> dict[str, Any]:
+        return {RAG_DOC_ID: segment["doc_id"], **held_fields(segment.get("global_meta") or {}, self._doc_fields)}
 
     def _drop(self, name: str) -> None:
         """Delete the collections of all embeddings, also of such as are not configured any more."""
@@ -163,34 +180,45 @@ class StrictChromaStore(VectorsOnly, ChromaStore):  # type: ignore[misc]
         query: str | None = None,
         query_embedding: Sequence[float] | None = None,
         topk: int | None = 10,
-        filters: Mapping[str, Any] | None = None,
+        filters: Filters | None = None,
         embed_key: str | None = None,
         **kwargs: Any,
     ) -> list[dict[str, Any]]:
         """The nearest nodes as ``{"uid": ..., "score": ...}``, best first."""
         collection = self._searchable(collection_name, str(embed_key))
-        if collection is None:
+        if collection is None or not satisfiable(filters or ()):
             return []
         score = similarity_from_distance if self._space == "l2" else _similarity
-        hits = []
-        for documents in document_batches(self._segments_uri, collection_name, filters):
-            with self._doing(f"searching collection '{collection_name}'"):
-                found = collection.query(
-                    query_embeddings=np.asarray([query_embedding], np.float32),
-                    n_results=topk or max(1, collection.count()),
-                    where=None if documents is None else {RAG_DOC_ID: {"$in": documents}},
-                    include=["distances"],
-                )
-                pairs = zip(found["ids"][0], found["distances"][0], strict=True)
-                hits += [{"uid": uid, "score": score(distance)} for uid, distance in pairs]
+        with self._doing(f"searching collection '{collection_name}'"):
+            found = collection.query(
+                query_embeddings=np.asarray([query_embedding], np.float32),
+                n_results=topk or max(1, collection.count()),
+                where=where_filter(filters or ()),
+                include=["distances"],
+            )
+        pairs = zip(found["ids"][0], found["distances"][0], strict=True)
+        hits = [{"uid": uid, "score": score(distance)} for uid, distance in pairs]
         check_stored(self.place, collection_name, [hit["uid"] for hit in hits], self._segments_uri)
-        return sorted(hits, key=lambda hit: -hit["score"])[:topk]
+        return sorted(hits, key=lambda hit: -hit["score"])
 
     def count_vectors(self, collection_name: str) -> int:
         """Number of vectors, of the embedding that has most."""
         with self._doing("counting"):
             opened = [self._open(collection_name, key) for key in self._keys]
             return max((int(collection.count()) for collection in opened if collection is not None), default=0)
+
+    def vectors(self, collection: str, embed_key: str, uids: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:
+        """Uids and vectors `[n, dim] float32` of those among some nodes that have one; `[0, 0]`: none has."""
+        opened = self._open(collection, embed_key)
+        found: list[str] = []
+        held = [np.zeros((0, 0), np.float32)]
+        for batch in _batches(list(uids)) if opened is not None else ():
+            with self._doing(f"reading the vectors of collection '{collection}'"):
+                part = opened.get(ids=batch, include=["embeddings"])
+            if part["ids"]:
+                found += part["ids"]
+                held.append(np.asarray(part["embeddings"], np.float32))
+        return found, np.concatenate(held[1:]) if found else held[0]
 
     def refresh(self) -> None:
         """Open a folder once more: a search sees only what was there, or written through it, since it was opened."""
@@ -283,9 +311,9 @@ def _similarity(distance: float) -> float:
 def _selections(criteria: Mapping[str, Any]) -> list[dict[str, Any]]:
     """LazyLLM's criteria as arguments of deletions that are each short enough for SQLite."""
     if set(criteria) == {"uid"}:
-        return [{"ids": uids} for uids in _batches(allowed(criteria["uid"]))]
+        return [{"ids": uids} for uids in _batches(listed(criteria["uid"]))]
     if set(criteria) == {RAG_DOC_ID}:
-        return [{"where": {RAG_DOC_ID: {"$in": ids}}} for ids in _batches(allowed(criteria[RAG_DOC_ID]))]
+        return [{"where": {RAG_DOC_ID: {"$in": ids}}} for ids in _batches(listed(criteria[RAG_DOC_ID]))]
     raise StoreError(f"vectors can be deleted by uid or by {RAG_DOC_ID}, not by {', '.join(criteria)}")
 
 

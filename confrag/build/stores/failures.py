@@ -59,12 +59,14 @@ class Server:
         uri: its address.
         start: a command that starts one.
         timeout_s: how long a call may take.
+        where: what of the configuration names it.
     """
 
     kind: str
     uri: str
     start: str
     timeout_s: float
+    where: str = "store_conf"
 
     def __str__(self) -> str:
         return f"{self.kind} {self.uri}"
@@ -74,7 +76,7 @@ class Server:
         why = reason or f"nothing within {self.timeout_s:g} s"
         return ServiceError(
             f"the {self.kind} at {self.uri} does not answer ({action}: {why}). Start it, for example with "
-            f"'{self.start}', or name another one with `uri` in store_conf"
+            f"'{self.start}', or name another one with `uri` in {self.where}"
         )
 
     def denied(self, action: str, asked_as: str) -> UserError:

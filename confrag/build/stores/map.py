@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,11 @@ class ExactMapStore(SegmentStore):
         )
         super().erase(database, collection, criteria)
 
-    def vectors(self, collection: str, embed_key: str) -> tuple[list[str], NDArray[np.float32]]:
-        """Uids and vectors `[n, dim] float32` of a collection, by uid; `[0, 0]` when there are none."""
-        query = "SELECT uid, vector FROM vectors WHERE collection = ? AND embed_key = ? ORDER BY uid"
-        rows = self.rows(query, [collection, embed_key])
+    def vectors(self, collection: str, embed_key: str, uids: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:
+        """Uids and vectors `[n, dim] float32` of those among some nodes that have one, by uid; `[0, 0]`: none has."""
+        where, values = self.where({"uid": uids})
+        query = f"SELECT uid, vector FROM vectors WHERE collection = ?{where} AND embed_key = ? ORDER BY uid"
+        rows = self.rows(query, [collection, *values, embed_key])
         if not rows:
             return [], np.zeros((0, 0), np.float32)
         with failing(f"reading the vectors '{embed_key}' of collection '{collection}'", self.place):

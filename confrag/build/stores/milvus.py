@@ -13,23 +13,27 @@ import numpy as np
 from lazyllm.tools.rag.global_metadata import RAG_DOC_ID
 from lazyllm.tools.rag.store import MilvusStore
 from lazyllm.tools.rag.store.store_base import EMBED_PREFIX
+from numpy.typing import NDArray
 
 from confrag.build.stores.failures import failing
-from confrag.build.stores.filters import allowed
+from confrag.build.stores.filters import DOC_FIELDS, held_fields, listed, milvus_filter, satisfiable
 from confrag.build.stores.milvus_client import Backend, FieldType, MilvusClient, UnloadedError
 from confrag.build.stores.milvus_index import MilvusIndex, index_for
 from confrag.build.stores.vectors import (
     VectorsOnly,
     check_in_step,
-    document_batches,
+    declared,
     embedding_keys,
     server_prefix,
     similarity_from_distance,
 )
 from confrag.errors import ServiceError, StoreError
+from confrag.schema.filters import Filters
 from confrag.schema.store import is_server
 
 _BATCH = 1000
+_NO_WEIGHTS = {2**32 - 2: 1e-30}
+"""Stored in place of a sparse vector without weights, which Milvus refuses: the last token there can be, next to 0."""
 IndexKwargs = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 
@@ -74,7 +78,8 @@ def store_conf(
 class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
     """LazyLLM's Milvus store whose failures raise, that asks nothing twice, and that can be closed.
 
-    A node group is a collection, each of its embeddings a field; of the metadata it holds the document's id.
+    A node group is a collection, each of its embeddings a field; of the metadata it holds the document's id
+    and, as JSON, the declared fields.
 
     Scores, higher is better: COSINE and IP as they are, L2 ``1 / (1 + d)`` of the squared Euclidean distance d.
 
@@ -100,6 +105,7 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
         self.place = self._backend.place
         self._segments_uri, self._wanted = segments, index_kwargs
         self._milvus: MilvusClient | None = None
+        self._doc_fields: tuple[str, ...] = ()
         self._indices: dict[str, dict[str, MilvusIndex]] = {}
         self._dims: dict[tuple[str, str], int] = {}
         self._in_step: set[str] = set()
@@ -111,8 +117,13 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
         """Nothing: the dimension is that of the vectors written."""
         return {}, {}
 
-    def connect(self, *args: Any, **kwargs: Any) -> None:
-        """Open the folder, or make it; or connect to the server."""
+    def connect(self, *args: Any, global_metadata_desc: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        """Open the folder, or make it; or connect to the server.
+
+        Args:
+            global_metadata_desc: the metadata that searches may be filtered by.
+        """
+        self._doc_fields = declared(global_metadata_desc)
         with self._guard, self._doing("opening"):
             if self._milvus is None:
                 self._milvus = self._backend.open()
@@ -158,13 +169,13 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
         query: str | None = None,
         query_embedding: Any = None,
         topk: int | None = 10,
-        filters: Mapping[str, Any] | None = None,
+        filters: Filters | None = None,
         embed_key: str | None = None,
         **kwargs: Any,
     ) -> list[dict[str, Any]]:
         """The nearest nodes as ``{"uid": ..., "score": ...}``, best first."""
         indices = self._searchable(collection_name)
-        if indices is None:
+        if indices is None or not satisfiable(filters or ()):
             return []
         index = indices.get(str(embed_key))
         if index is None:
@@ -172,6 +183,8 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
             raise StoreError(f"{self.place}: '{collection_name}' has no embedding '{embed_key}': it has {held}")
         limit = topk or max(1, self.count_vectors(collection_name))
         sparse = isinstance(query_embedding, Mapping)
+        if sparse and not query_embedding:
+            return []
         vector = query_embedding if sparse else np.asarray(query_embedding, np.float32)
         dim = self._dims.get((collection_name, str(embed_key)))
         if not sparse and len(vector) != dim:
@@ -180,23 +193,20 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
                 f"query {len(vector)}: they come from different models; ingest again"
             )
         score = similarity_from_distance if index.metric_type == "L2" else float
-        hits = []
-        for documents in document_batches(self._segments_uri, collection_name, filters):
-            found = self._read(
-                f"searching collection '{collection_name}'",
-                collection_name,
-                lambda client, name, within=documents, **options: client.search(
-                    name,
-                    data=[vector],
-                    limit=limit,
-                    anns_field=self._field(str(embed_key)),
-                    filter="" if within is None else _within(within),
-                    search_params=index.searching(limit),
-                    **options,
-                ),
-            )
-            hits += [{"uid": hit.id, "score": score(hit.distance)} for hit in found[0]]
-        return sorted(hits, key=lambda hit: -hit["score"])[:topk]
+        found = self._read(
+            f"searching collection '{collection_name}'",
+            collection_name,
+            lambda client, name, **options: client.search(
+                name,
+                data=[vector],
+                limit=limit,
+                anns_field=self._field(str(embed_key)),
+                filter=milvus_filter(filters or ()),
+                search_params=index.searching(limit),
+                **options,
+            ),
+        )
+        return [{"uid": hit.id, "score": score(hit.distance)} for hit in found[0]]
 
     def count_vectors(self, collection_name: str) -> int:
         """Number of rows of a collection."""
@@ -209,6 +219,22 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
             everything=True,
         )
         return int(counted[0]["count(*)"])
+
+    def vectors(self, collection: str, embed_key: str, uids: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:
+        """Uids and vectors `[n, dim] float32` of those among some nodes that have one; `[0, 0]`: none has."""
+        field = self._field(embed_key)
+        rows: list[Mapping[str, Any]] = []
+        for start in range(0, len(uids) if self._open(collection) is not None else 0, _BATCH):
+            rows += self._read(
+                f"reading the vectors of collection '{collection}'",
+                collection,
+                lambda client, name, batch=uids[start : start + _BATCH], **options: client.query(
+                    name, filter=f"uid in {json.dumps(list(batch))}", output_fields=["uid", field], **options
+                ),
+                everything=start == 0,
+            )
+        matrix = np.array([row[field] for row in rows], np.float32) if rows else np.zeros((0, 0), np.float32)
+        return [str(row["uid"]) for row in rows], matrix
 
     def persist(self) -> None:
         """Make sure that what was written outlasts this process; searches are slow until `finish`."""
@@ -297,8 +323,13 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
         return self._backend.field(EMBED_PREFIX + key)
 
     def _row(self, segment: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-        vectors = {self._field(key): segment["embedding"][key] for key in keys}
-        return {"uid": segment["uid"], RAG_DOC_ID: segment["doc_id"], **vectors}
+        embedding = segment["embedding"]
+        empty = {key for key in keys if isinstance(embedding[key], Mapping) and not embedding[key]}
+        vectors = {self._field(key): _NO_WEIGHTS if key in empty else embedding[key] for key in keys}
+        row = {"uid": segment["uid"], RAG_DOC_ID: segment["doc_id"], **vectors}
+        if self._doc_fields:
+            row[DOC_FIELDS] = held_fields(segment.get("global_meta") or {}, self._doc_fields)
+        return row
 
     def _searchable(self, name: str) -> dict[str, MilvusIndex] | None:
         """The collection's indices by embedding, compared with the text beside it before the first search."""
@@ -352,9 +383,13 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
         table = self._backend.indices
         indices = {k: index_for(self._wanted, k, isinstance(v, Mapping), table) for k, v in embedding.items()}
         with self._doing(f"creating collection '{collection}'"):
+            if any(isinstance(vector, Mapping) for vector in embedding.values()):
+                self._backend.check_sparse(self._client)
             schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("uid", FieldType.VARCHAR, is_primary=True, max_length=512)
             schema.add_field(RAG_DOC_ID, FieldType.VARCHAR, max_length=512)
+            if self._doc_fields:
+                schema.add_field(DOC_FIELDS, FieldType.JSON)
             for key, vector in sorted(embedding.items()):
                 if isinstance(vector, Mapping):
                     schema.add_field(self._field(key), FieldType.SPARSE_FLOAT_VECTOR)
@@ -402,7 +437,7 @@ def _selections(criteria: Mapping[str, Any]) -> list[dict[str, Any]]:
     if set(criteria) not in ({"uid"}, {RAG_DOC_ID}):
         raise StoreError(f"vectors can be deleted by uid or by {RAG_DOC_ID}, not by {', '.join(criteria)}")
     ((name, value),) = criteria.items()
-    values = allowed(value)
+    values = listed(value)
     batches = [values[start : start + _BATCH] for start in range(0, len(values), _BATCH)]
     return [{"ids": batch} if name == "uid" else {"filter": _within(batch)} for batch in batches]
 

@@ -65,6 +65,10 @@ class Backend(ABC):
     def explain(self, action: str, error: Exception) -> ConfragError | None:
         """See `failures.Explain`."""
 
+    def check_sparse(self, client: MilvusClient) -> None:
+        """Nothing to do where there are sparse vectors; else raises UserError."""
+        return
+
     @abstractmethod
     def wrote(self, collection: str) -> None:
         """To be told of every change."""

@@ -31,6 +31,7 @@ _UNLOADED = re.compile("not (fully )?loaded|state .released|on recovering", re.I
 _NO_DATABASE = re.compile("database.* not (found|exist)|can't find database", re.IGNORECASE)
 _NOT_PRIVILEGED = re.compile("permission deny|privilege", re.IGNORECASE)
 _POLL_S = 0.1
+_SPARSE_SINCE = (2, 4)
 
 
 class RemoteServer(Backend):
@@ -44,6 +45,7 @@ class RemoteServer(Backend):
         timeout_s: seconds that a call may take.
         index_timeout_s: seconds to wait for rows to be flushed, indexed or loaded.
         client_kwargs: further arguments of `pymilvus.MilvusClient`.
+        where: what of the configuration names the server.
     """
 
     indices = MILVUS_SERVER
@@ -61,9 +63,10 @@ class RemoteServer(Backend):
         timeout_s: float = 10.0,
         index_timeout_s: float = 60.0,
         client_kwargs: Mapping[str, Any] | None = None,
+        where: str = "store_conf",
     ) -> None:
         start = f"milvus-lite server --data-dir DIR --host 127.0.0.1 --port {urlsplit(uri).port or 19530}"
-        self.server = Server("Milvus server", uri, start, timeout_s)
+        self.server = Server("Milvus server", uri, start, timeout_s, where)
         self.place = str(self.server)
         self.call = {"timeout": timeout_s}
         self._call_s, self._patience_s = timeout_s, index_timeout_s
@@ -108,9 +111,19 @@ class RemoteServer(Backend):
                 raise
             known = ", ".join(sorted(client.list_databases(**self.call)))
             raise UserError(
-                f"store_conf: the {self.server.kind} at {self.server.uri} has no database '{self._db_name}'; "
+                f"{self.server.where}: the {self.server.kind} at {self.server.uri} has no database '{self._db_name}'; "
                 f"it has: {known}"
             ) from None
+
+    def check_sparse(self, client: MilvusClient) -> None:
+        """Raises UserError: the server is older than sparse vectors are."""
+        version = str(client.get_server_version(**self.call))
+        parts = re.search(r"(\d+)\.(\d+)", version)
+        if parts and (int(parts[1]), int(parts[2])) < _SPARSE_SINCE:
+            raise UserError(
+                f"{self.server.where}: the {self.server.kind} at {self.server.uri} is of version {version}, and sparse "
+                "vectors came with Milvus 2.4; update it, name another server with `uri`, or leave `uri` out for a file"
+            )
 
     def close(self) -> None:
         """Nothing to do: the server goes on."""

@@ -16,8 +16,9 @@ from lazyllm.tools.rag.store import MapStore
 from lazyllm.tools.rag.store.store_base import DEFAULT_KB_ID, StoreCapability
 
 from confrag.build.stores.failures import failing
-from confrag.build.stores.filters import matches
+from confrag.build.stores.filters import sql_filter
 from confrag.errors import StoreError
+from confrag.schema.filters import Filters
 
 Segment = dict[str, Any]
 """A node as LazyLLM stores it; made by its `Segment` model."""
@@ -33,6 +34,7 @@ CREATE INDEX IF NOT EXISTS segments_by_parent ON segments (collection, parent);
 
 # Global metadata are those of a document: any of its segments knows them.
 _ONE_EACH = "SELECT doc_id, rest FROM segments WHERE collection = ? GROUP BY doc_id"
+_MATCHING = f"SELECT uid FROM segments WHERE collection = ? AND doc_id IN (SELECT doc_id FROM ({_ONE_EACH}) WHERE %s)"
 
 
 class SegmentStore(MapStore):  # type: ignore[misc]
@@ -141,15 +143,16 @@ class SegmentStore(MapStore):  # type: ignore[misc]
             row[0] for row in self.rows(f"SELECT uid FROM segments WHERE collection = ?{where}", [collection, *values])
         ]
 
-    def texts(self, collection: str) -> list[tuple[str, str]]:
-        """(uid, text) of every segment, by uid."""
-        query = "SELECT uid, content FROM segments WHERE collection = ? ORDER BY uid"
-        return [(uid, text) for uid, text in self.rows(query, [collection])]
+    def texts(self, collection: str, uids: Sequence[str] | None = None) -> list[tuple[str, str]]:
+        """(uid, text) of every segment, by uid; of these only, where given."""
+        where, values = self.where({} if uids is None else {"uid": uids})
+        query = f"SELECT uid, content FROM segments WHERE collection = ?{where} ORDER BY uid"
+        return [(uid, text) for uid, text in self.rows(query, [collection, *values])]
 
-    def matching(self, collection: str, filters: Mapping[str, Any]) -> set[str]:
-        """Uids of the segments whose document's metadata match the filters."""
-        documents = _matching(self.rows(_ONE_EACH, [collection]), filters)
-        return set(self.uids(collection, {RAG_DOC_ID: documents}))
+    def matching(self, collection: str, filters: Filters) -> set[str]:
+        """Uids of the segments whose document's metadata match the filters, which are at least one condition."""
+        condition, values = sql_filter(filters, "rest")
+        return {row[0] for row in self.rows(_MATCHING % condition, [collection, collection, *values])}
 
     def persist(self) -> None:
         """Nothing to do: every write outlasts the process."""
@@ -212,19 +215,6 @@ def stored_among(uri: str, collection: str, uids: Sequence[str]) -> int:
     query = "SELECT count(*) FROM segments WHERE collection = ? AND uid IN (SELECT value FROM json_each(?))"
     rows = _read(uri, query, collection, json.dumps(uids))
     return int(rows[0][0]) if rows else 0
-
-
-def matching_documents(uri: str, collection: str, filters: Mapping[str, Any]) -> list[str]:
-    """Ids of the documents in a file whose metadata match, read from outside.
-
-    Raises:
-        StoreError: the file cannot be read.
-    """
-    return _matching(_read(uri, _ONE_EACH, collection), filters)
-
-
-def _matching(rows: Iterable[tuple[Any, ...]], filters: Mapping[str, Any]) -> list[str]:
-    return [doc_id for doc_id, rest in rows if matches(json.loads(rest).get("global_meta") or {}, filters)]
 
 
 def _read(uri: str, query: str, *values: str) -> list[tuple[Any, ...]]:

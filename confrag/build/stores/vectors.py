@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lazyllm.tools.rag.global_metadata import RAG_DOC_ID
-
-from confrag.build.stores.filters import allowed
-from confrag.build.stores.segments import matching_documents, stored_among, stored_segments
+from confrag.build.stores.segments import stored_among, stored_segments
 from confrag.errors import StoreError
+from confrag.schema.doc_fields import RESERVED
 
 
 class VectorsOnly:
@@ -100,19 +98,9 @@ def check_stored(place: str, collection: str, uids: Sequence[str], segments_uri:
         )
 
 
-def document_batches(
-    segments_uri: str, collection: str, filters: Mapping[str, Any] | None, size: int = 5000
-) -> list[list[Any] | None]:
-    """The documents within which to search, in batches that fit into a condition; ``[None]`` for all of them.
-
-    Filters are worked out on the text's side, once for a document, so that every store understands the same ones and
-    needs to hold no metadata but the document's id.
-    """
-    if not filters:
-        return [None]
-    by_id = set(filters) == {RAG_DOC_ID}
-    ids = allowed(filters[RAG_DOC_ID]) if by_id else matching_documents(segments_uri, collection, filters)
-    return [ids[start : start + size] for start in range(0, len(ids), size)]
+def declared(descriptions: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The fields that a `Document` declares, less LazyLLM's own, of its description of the global metadata."""
+    return tuple(sorted((descriptions or {}).keys() - RESERVED))
 
 
 def similarity_from_distance(distance: float) -> float:

@@ -1,0 +1,93 @@
+"""A place that may fail: it is then left alone for a while, and the question is answered without it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from confrag.build.cache.backend import Backend, Entry, Vectors
+
+__all__ = ["Guarded"]
+
+T = TypeVar("T")
+_PAUSE_S = 1.0
+"""How long a place that failed is left alone, so that not every question waits for a server that is gone."""
+
+
+class Guarded:
+    """Calls a place, and never raises.
+
+    Attributes:
+        errors: calls that failed so far.
+
+    Args:
+        backend: the place.
+        place: how warnings name it.
+        warn: told once when it fails, and once when it is back.
+    """
+
+    def __init__(
+        self, backend: Backend, place: str, warn: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._backend = backend
+        self._place = place
+        self._warn = warn
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._until = float("-inf")
+        self._failing = False
+        self.errors = 0
+
+    def get(self, key: str) -> Mapping[str, Any] | None:
+        """The value of an entry; None also when the place fails."""
+        return self._call(lambda: self._backend.get(key), None)
+
+    def put(self, key: str, entry: Entry) -> bool:
+        """Keep an entry; whether that worked."""
+
+        def put() -> bool:
+            self._backend.put(key, entry)
+            return True
+
+        return self._call(put, default=False)
+
+    def remove(self, key: str) -> None:
+        """Forget an entry."""
+        self._call(lambda: self._backend.remove(key), None)
+
+    def vectors(self, space: str, known: object) -> Vectors:
+        """The vectors of a space; none when the place fails."""
+        return self._call(lambda: self._backend.vectors(space, known), Vectors(None, {}))
+
+    def add(self, totals: Mapping[str, float]) -> None:
+        """Add to the totals."""
+        self._call(lambda: self._backend.add(totals), None)
+
+    def _call(self, call: Callable[[], T], default: T) -> T:
+        if self._clock() < self._until:
+            return default
+        try:
+            result = call()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the question is answered all the same
+            self._failed(error)
+            return default
+        if self._failing:
+            self._back()
+        return result
+
+    def _failed(self, error: Exception) -> None:
+        with self._lock:
+            self.errors += 1
+            self._until = self._clock() + _PAUSE_S
+            tell, self._failing = not self._failing, True
+        if tell:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            self._warn(f"{self._place} fails ({reason}); questions are answered without it until it is back")
+
+    def _back(self) -> None:
+        with self._lock:
+            tell, self._failing = self._failing, False
+        if tell:
+            self._warn(f"{self._place} is back")

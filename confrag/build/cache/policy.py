@@ -1,0 +1,183 @@
+"""When an answer is taken from the cache, and when it is put there."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confrag.build.cache.backend import Backend, Entry
+from confrag.build.cache.flights import Flight, Flights
+from confrag.build.cache.guarded import Guarded
+from confrag.build.cache.keys import key_of, normalized, space_of
+from confrag.build.cache.semantic import Semantic
+from confrag.build.cache.values import FORMAT
+from confrag.build.trace import Trace
+
+__all__ = ["AnswerCache", "Looked"]
+
+State = Callable[[], object]
+"""Tells what the corpus is like: equal values mean equal rows; None while they are being written."""
+
+_COUNTED = 100_000
+"""Questions whose number of times is remembered, for `min_hits`."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a look into the cache gave.
+
+    Attributes:
+        question: that was asked.
+        value: what is kept for it, if anything is.
+        key: under which an answer is to be kept; empty: it is not to be kept.
+        entry_space: of that entry.
+        state: of the corpus when it was looked for.
+        vector: of the question, where near questions count.
+        flight: the computation that others wait for; the caller's own.
+    """
+
+    question: str
+    value: Mapping[str, Any] | None = None
+    key: str = ""
+    space: str = ""
+    state: object = None
+    vector: bytes | None = None
+    flight: Flight | None = None
+
+
+class AnswerCache:
+    """A policy over a place. Safe for threads.
+
+    Args:
+        backend: the place.
+        guarded: the same, in such a way that it never fails.
+        fingerprint: of everything in the configuration that what is kept depends on.
+        state: of the corpus.
+        min_hits: how often a question must be asked to be kept.
+        normalize: which questions are the same.
+        semantic: finds near questions, too; None: only equal ones.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        guarded: Guarded,
+        *,
+        fingerprint: str,
+        state: State,
+        min_hits: int,
+        normalize: Mapping[str, Any],
+        semantic: Semantic | None,
+    ) -> None:
+        self._backend = backend
+        self._place = guarded
+        self._fingerprint = fingerprint
+        self._state = state
+        self._min_hits = min_hits
+        self._normalize = normalize
+        self._semantic = semantic
+        self._flights = Flights()
+        self._asked: OrderedDict[str, int] = OrderedDict()
+        self._lock = threading.Lock()
+        self._own: dict[str, float] = {}
+
+    def look(self, question: str, trace: Trace) -> Looked:
+        """Look for a question. Who gets neither a value nor an error must compute it, and call `keep` or `give_up`."""
+        state = self._state()
+        if state is None:
+            return Looked(question)  # rows are being written: what is computed now belongs to no version
+        same = normalized(question, self._normalize)
+        space = space_of(FORMAT, self._fingerprint, state, trace.filters, trace.limit)
+        key = key_of(space, same)
+        while True:
+            value, vector = self._find(key, space, same)
+            if value is not None:
+                self._count(value)
+                return Looked(question, value)
+            flight, mine = self._flights.join(key)
+            if mine:
+                # The one before may have landed between the look and the joining.
+                if (value := self._readable(key)) is not None:
+                    self._flights.land(key, flight)
+                    self._count(value)
+                    return Looked(question, value)
+                self._add({"misses": 1})
+                wanted = self._is_hot(key)
+                return Looked(question, None, key, space, state if wanted else None, vector, flight)
+            flight.wait()
+            if flight.error is not None:
+                raise flight.error
+            if flight.value is not None:
+                self._count(flight.value)
+                return Looked(question, flight.value)
+
+    def keep(self, looked: Looked, value: Mapping[str, Any]) -> None:
+        """Keep what was computed, unless the corpus has changed meanwhile."""
+        flight = looked.flight
+        if flight is None:
+            return
+        try:
+            current = looked.state is not None and self._state() == looked.state
+            if current and self._place.put(looked.key, Entry(value, looked.space, looked.vector)):
+                self._add({"stores": 1})
+            flight.value = value
+        finally:
+            self._flights.land(looked.key, flight)
+
+    def give_up(self, looked: Looked, error: Exception | None = None) -> None:
+        """There is nothing to keep: an error, which is that of all who wait, or something that only the asker wants."""
+        if looked.flight is not None:
+            looked.flight.error = error
+            self._flights.land(looked.key, looked.flight)
+
+    def statistics(self) -> dict[str, Any]:
+        """What this process has had of it."""
+        with self._lock:
+            own = dict(self._own)
+        names = ("hits", "misses", "stores", "saved_s", "saved_tokens")
+        counts = {name: own.get(name, 0) for name in names}
+        return {**counts, "saved_s": round(counts["saved_s"], 3), "errors": self._place.errors}
+
+    def close(self) -> None:
+        """Let go of the place."""
+        self._backend.close()
+
+    def _find(self, key: str, space: str, same: str) -> tuple[Mapping[str, Any] | None, bytes | None]:
+        value = self._readable(key)
+        if value is not None or self._semantic is None:
+            return value, None
+        vector = self._semantic.vector(same)
+        for near in self._semantic.near(self._place, space, vector):
+            value = self._readable(near)
+            if value is not None:
+                return value, None
+            self._semantic.forget(space, near)
+        return None, vector.tobytes()
+
+    def _readable(self, key: str) -> Mapping[str, Any] | None:
+        value = self._place.get(key)
+        if value is None or {"nodes", "seconds", "tokens"} <= value.keys():
+            return value
+        self._place.remove(key)
+        return None
+
+    def _is_hot(self, key: str) -> bool:
+        if self._min_hits == 1:
+            return True
+        with self._lock:
+            times = self._asked.pop(key, 0) + 1
+            self._asked[key] = times
+            if len(self._asked) > _COUNTED:
+                self._asked.popitem(last=False)
+            return times >= self._min_hits
+
+    def _count(self, value: Mapping[str, Any]) -> None:
+        self._add({"hits": 1, "saved_s": value["seconds"], "saved_tokens": sum(value["tokens"])})
+
+    def _add(self, numbers: Mapping[str, float]) -> None:
+        with self._lock:
+            for name, number in numbers.items():
+                self._own[name] = self._own.get(name, 0) + number

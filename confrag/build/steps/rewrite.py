@@ -1,0 +1,33 @@
+"""Recall step `rewrite`: a chat model puts the question into other words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lazyllm
+
+from confrag.build.steps.parts import Children, Parts
+from confrag.build.trace import current
+from confrag.build.writing import Writer
+
+__all__ = ["Rewrite", "build"]
+
+
+class Rewrite(lazyllm.ModuleBase):  # type: ignore[misc]
+    """Question -> question; where the model says nothing, the one that was asked."""
+
+    def __init__(self, writer: Writer) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def forward(self, query: str) -> str:
+        """The new question. Raises ServiceError when the model does not answer."""
+        text = " ".join(self._writer.write(query, "rewrite").split()) or query
+        if trace := current():
+            trace.rewritten = text
+        return text
+
+
+def build(parts: Parts, children: Children, *, model: str, max_tokens: int, prompt: str) -> Any:
+    """The rewriter of a plan."""
+    return Rewrite(Writer(parts.models[model], system=prompt, temperature=0.0, max_tokens=max_tokens))

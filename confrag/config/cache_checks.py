@@ -1,0 +1,40 @@
+"""What is wrong with a cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+from confrag.errors import Problem, nearest
+
+__all__ = ["cache"]
+
+Raw = Mapping[str, Any]
+
+
+def cache(raw: Raw) -> Iterator[Problem]:
+    """The server's address is in the environment, and the embedding model of near questions exists."""
+    declared, models = raw.get("cache"), raw.get("models")
+    if not isinstance(declared, Mapping):
+        return
+    if declared.get("kind") == "semantic" and isinstance(name := declared.get("model", "embed"), str):
+        models = models if isinstance(models, Mapping) else {}
+        known = [key for key, model in models.items() if isinstance(model, Mapping) and model.get("role") == "embed"]
+        if name not in known:
+            message = f"there is no model with the role 'embed' of this name; known: {', '.join(known) or 'none'}"
+            yield Problem("cache.model", message, name, nearest(name, known))
+    backend = declared.get("backend")
+    kind = backend.get("kind") if isinstance(backend, Mapping) else backend
+    if declared.get("kind") in ("exact", "semantic") and kind == "redis":
+        given = backend.get("url_env") if isinstance(backend, Mapping) else None
+        variable = given if isinstance(given, str) else "CONFRAG_REDIS_URL"
+        if not os.environ.get(variable):
+            yield Problem("cache.backend.url_env", f"the environment variable {variable} is not set", variable)
+        if find_spec("redis") is None:
+            yield Problem(
+                "cache.backend",
+                "needs the package 'redis', which is not installed. Install it with: pip install \"confrag[redis]\"",
+                "redis",
+            )

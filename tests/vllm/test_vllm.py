@@ -1,0 +1,135 @@
+"""A real vLLM, on the CPU: both presets answer, stream, bear eight questions at once, and leave no process behind.
+
+``make test-vllm`` builds the environment and names it by CONFRAG_VLLM.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import confrag
+
+if "CONFRAG_VLLM" not in os.environ:
+    pytest.skip("needs an environment of its own: make test-vllm", allow_module_level=True)
+
+ENVIRONMENT = Path(os.environ["CONFRAG_VLLM"]).absolute()
+CHECKPOINTS = {"vllm": "original", "vllm_awq": "awq"}
+QUESTIONS = (
+    "Who founded the ferry line?",
+    "When was the ferry line founded?",
+    "What was the name of the first boat?",
+    "How long was the first boat?",
+    "When was the lighthouse lit for the first time?",
+    "Where was Ida Marsh a teacher?",
+    "How much did the first boat cost?",
+    "How many passengers travelled in the first summer?",
+)
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Callable[[str], list[str]]:
+    """The overrides that turn a preset to the CPU and to a small checkpoint."""
+
+    def make(preset: str) -> list[str]:
+        return [
+            f"conf={preset}",
+            f"state_dir='{tmp_path / 'state'}'",
+            f"models.llm.path='{ENVIRONMENT / CHECKPOINTS[preset]}'",
+            f"models.llm.python='{ENVIRONMENT / 'bin' / 'python'}'",
+            "models.llm.max_model_len=2048",
+            "models.llm.gpu_memory_utilization=null",
+            "models.llm.args={max_num_seqs: 16, enforce_eager: true}",
+            "generation.context_tokens=400",
+            "generation.max_tokens=32",
+        ]
+
+    return make
+
+
+def guards() -> list[int]:
+    """Guards of servers that are running; each leads a session of its own."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and b"models/guard.py" in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def session(leader: int) -> list[int]:
+    """The processes of a session, zombies excepted."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                state, _, _, number, *_ = (entry / "stat").read_text("utf-8").rpartition(")")[2].split()
+                if int(number) == leader and state != "Z":
+                    found.append(int(entry.name))
+    return found
+
+
+def eventually(condition: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return condition()
+
+
+@pytest.mark.parametrize("preset", CHECKPOINTS)
+def test_a_preset(preset: str, settings: Callable[[str], list[str]]) -> None:
+    before = guards()
+    with confrag.load(None, overrides=settings(preset)) as app:
+        (leader,) = set(guards()) - set(before)
+        assert len(session(leader)) >= 4  # guard, server, engine, worker
+        answer = app.ask(QUESTIONS[0])
+        assert answer.text
+        assert answer.sources[0].file == "history.md"
+        assert 0 < answer.tokens["completion"] <= 32
+        stream = app.stream(QUESTIONS[0])
+        pieces = list(stream)
+        assert len(pieces) > 5
+        assert "".join(pieces).strip() == stream.answer.text.removesuffix(" …").strip()
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(app.ask, QUESTIONS))
+        assert all(answer.text and answer.tokens["completion"] for answer in answers)
+        if preset == "vllm":
+            assert "Ida Marsh" in answer.text
+    assert session(leader) == []
+
+
+def test_it_ends_when_its_parent_is_killed(settings: Callable[[str], list[str]]) -> None:
+    before = guards()
+    command = [sys.executable, "-m", "confrag", "models", "serve", *settings("vllm_awq"), "output=json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            assert parent.stdout is not None
+            served = json.loads(parent.stdout.readline())
+            (leader,) = set(guards()) - set(before)
+            found = [word for word in settings("vllm_awq") if not word.startswith(("conf=", "models."))]
+            found += ["conf=openai_compatible", "models.llm.base_url=served", f"models.llm.model={served['model']}"]
+            for overrides in (settings("vllm_awq"), found):
+                with confrag.load(None, overrides=overrides) as app:
+                    assert app.ask(QUESTIONS[0]).text
+                    assert set(guards()) - set(before) == {leader}
+        finally:
+            parent.send_signal(signal.SIGKILL)
+    assert eventually(lambda: not session(leader), 30)
