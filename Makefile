@@ -1,17 +1,21 @@
 # make run    the default preset on the sample corpus, with a question (creates .venv, installs, fetches models)
 # make test   everything the tests need, then the tests
 # make test-crash  ingests that are killed at random moments, 100 of them (a few minutes)
+# make test-cache  2,000 edits and questions on each cache, and a Redis that restarts under load (two minutes)
+# make test-vllm   a real vLLM on the CPU, in an environment of its own (4 GB, some minutes)
+# make bench-vllm  how fast it is there, beside llama.cpp (ten minutes)
 # make lint   ruff, mypy --strict, import directions
 # make bench  the figures of docs/benchmarks.md that need no data set (see there for the others)
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+VLLM ?= $(VENV)/vllm
 QUERY ?= Who founded the ferry line?
 # The first interpreter that confrag supports; a version manager's shim may exist and still not run.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: run test test-crash lint format clean
+.PHONY: run test test-crash test-cache test-vllm bench-vllm lint format clean
 
 run: $(VENV)/.run
 	$(BIN)/confrag run query="$(QUERY)"
@@ -22,6 +26,16 @@ test: $(VENV)/.test
 
 test-crash: $(VENV)/.test
 	CONFRAG_CRASH_CASES=50 $(BIN)/python -m pytest tests/crash
+
+test-cache: $(VENV)/.test
+	CONFRAG_CACHE_STEPS=2000 $(BIN)/python -m pytest tests/integration/test_cache.py
+
+test-vllm: $(VENV)/.test $(VLLM)/.ready
+	CONFRAG_VLLM=$(VLLM) $(BIN)/python -m pytest tests/vllm
+
+bench-vllm: $(VENV)/.test $(VLLM)/.ready
+	HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=1 CONFRAG_VLLM=$(abspath $(VLLM)) \
+		$(BIN)/confrag bench model vllm_cpu vllm_cpu_awq quickstart --config-dir tests/vllm/conf
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -49,4 +63,9 @@ $(VENV)/.run: pyproject.toml $(BIN)/python
 $(VENV)/.test: pyproject.toml $(BIN)/python
 	$(BIN)/python -m pip install -qq -e ".[local-llm,test]"
 	@$(BIN)/python -m compileall -q confrag
+	@touch $@
+
+$(VLLM)/.ready: tests/vllm/tools/environment.sh | $(VENV)/.test
+	$(BIN)/confrag models pull smollm2-135m
+	sh tests/vllm/tools/environment.sh $(BIN)/python $(VLLM)
 	@touch $@

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -43,6 +43,7 @@ Validates the configuration, brings its store up to date with the corpus and ans
   queries_file=PATH      one question a line; or JSON lines with the key "query"
   (neither)              on a terminal: a prompt; elsewhere: the store is brought up to date, nothing is asked
   filters.FIELD=VALUE    only from documents whose metadata match; also 'filters.FIELD={">=": VALUE}'
+  stream=true|false      show answers while they are written (default: on a terminal)
   output=json            one JSON document on standard output
   progress=true|false    progress on standard error (default: on a terminal)
   -m                     a job for each combination of comma-separated values, then one table of them
@@ -212,22 +213,33 @@ def _document(composed: Composed, app: App, answers: Sequence[Answer]) -> dict[s
         "collection": app.compiled.collection,
         "corpus": app.corpus.as_dict(),
         "timings_s": app.timings_s,
+        **({"cache": app.cache.statistics()} if app.cache else {}),
         "answers": [answer.as_dict() for answer in answers],
     }
 
 
 def _streams(config: Config, out: TextIO) -> bool:
+    """Whether the answer is shown while it is written."""
+    return _asks_for_pieces(config, out) and config.output == "text"
+
+
+def _asks_for_pieces(config: Config, out: TextIO) -> bool:
+    if config.stream is not None:
+        return config.stream
     return config.generation.stream and config.output == "text" and out.isatty()
 
 
 def _reply(app: App, question: str, config: Config, out: TextIO) -> Answer:
-    if not _streams(config, out):
+    if not _asks_for_pieces(config, out):
         return app.ask(question, config.filters)
-    pieces = app.stream(question, config.filters)
-    for piece in pieces:
-        out.write(piece)
-        out.flush()
-    out.write("\n")
+    shown = _streams(config, out)
+    with closing(app.stream(question, config.filters)) as pieces:  # Ctrl-C stops the model, too
+        for piece in pieces:
+            if shown:
+                out.write(piece)
+                out.flush()
+    if shown:
+        out.write("\n")
     return pieces.answer
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import random
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -22,6 +26,7 @@ from tests.chat import chat_server
 from tests.engine import Hashed, Workplace, hashed_registered
 from tests.integration import servers
 
+STEPS = int(os.environ.get("CONFRAG_CACHE_STEPS", "60"))
 BACKENDS = ("memory", "disk", "redis")
 CHUNKS = "node_groups.MediumChunk.transform={kind: split, separator: ' | '}"
 ANIMALS = "Owls hunt at night | Bees dance | Seals rest on ice"
@@ -129,6 +134,7 @@ def test_a_second_process_finds_it(place: Workplace, backend: str) -> None:
         "retrievers.chunk.topk=2",
         "retrievers.chunk.similarity_cut_off=0.01",
         "prompts.quoted='Look:'",
+        "prompts.answer.citations=none",
         "+models.embed.salt=other",
         "+recall.steps.more={kind: score_threshold, at_least: 0.0}",
         "models.llm.passages=1",
@@ -356,6 +362,50 @@ def never_stale(backend: str, steps: list[tuple[str, str, str]]) -> int:
                 app.ingest()
                 twin.ingest()
     return hits
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_many_interleavings(backend: str, redis: tuple[servers.Server, str]) -> None:
+    """`make test-cache` takes 2,000 steps."""
+    chance = random.Random(backend)
+    texts = ["Owls hunt | Bees", "Seals | Owls", "Eels hide at night", "Bees dance | Seals rest on ice"]
+    questions = ["owls", "bees", "seals on ice", "eels", "who hides at night"]
+    steps = []
+    for _ in range(STEPS):
+        edit = ("write", chance.choice("abcd"), chance.choice(texts))
+        removal = ("remove", chance.choice("abcd"), "")
+        steps.append(chance.choices([("ask", chance.choice(questions), ""), edit, removal], [6, 3, 1])[0])
+    # A corpus that comes back to what it was finds its answers again: they are right, too.
+    assert never_stale(backend, steps) > STEPS // 20
+
+
+def test_redis_that_restarts_under_load(place: Workplace, redis: tuple[servers.Server, str]) -> None:
+    """`make test-cache` asks 1,000 questions."""
+    server, _ = redis
+    count = max(160, STEPS // 2)
+    questions = [f"{word} number {number % 40}" for number, word in zip(range(count), cycle(["owls", "bees"]))]
+    expected: dict[str, str] = {}
+    wrong: list[object] = []
+    with place.load("map", *cached(backend="redis")) as app, ThreadPoolExecutor(16) as pool:
+        with place.load("map", state=place.root / "twin") as twin:
+            for question in dict.fromkeys(questions):
+                expected[question] = twin.ask(question).text
+
+        def ask(number: int) -> None:
+            if number in (count // 4, count // 2):
+                server.restart()
+            try:
+                answer = app.ask(questions[number])
+                if answer.text != expected[questions[number]]:
+                    wrong.append(answer)
+            except Exception as error:
+                wrong.append(error)
+
+        list(pool.map(ask, range(count)))
+        assert app.cache is not None
+        statistics = app.cache.statistics()
+    assert wrong == []
+    assert statistics["hits"] > 0
 
 
 def test_redis_that_goes_away_and_comes_back(

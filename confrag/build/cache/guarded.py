@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from confrag.build.cache.backend import Backend, Entry, Vectors
+from confrag.build.cache.backend import Backend, Entry, Holding, Vectors
 
 __all__ = ["Guarded"]
 
@@ -64,6 +64,10 @@ class Guarded:
     def add(self, totals: Mapping[str, float]) -> None:
         """Add to the totals."""
         self._call(lambda: self._backend.add(totals), None)
+
+    def holding(self) -> Holding | None:
+        """How much there is; None when the place fails."""
+        return self._call(self._backend.holding, None)
 
     def _call(self, call: Callable[[], T], default: T) -> T:
         if self._clock() < self._until:

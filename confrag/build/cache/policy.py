@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ __all__ = ["AnswerCache", "Looked"]
 State = Callable[[], object]
 """Tells what the corpus is like: equal values mean equal rows; None while they are being written."""
 
+_SHARED_EVERY_S = 5.0
 _COUNTED = 100_000
 """Questions whose number of times is remembered, for `min_hits`."""
 
@@ -83,6 +85,8 @@ class AnswerCache:
         self._asked: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
         self._own: dict[str, float] = {}
+        self._unshared: dict[str, float] = {}
+        self._shared = time.monotonic()
 
     def look(self, question: str, trace: Trace) -> Looked:
         """Look for a question. Who gets neither a value nor an error must compute it, and call `keep` or `give_up`."""
@@ -90,7 +94,7 @@ class AnswerCache:
         if state is None:
             return Looked(question)  # rows are being written: what is computed now belongs to no version
         same = normalized(question, self._normalize)
-        space = space_of(FORMAT, self._fingerprint, state, trace.filters, trace.limit)
+        space = space_of(FORMAT, self._fingerprint, state, trace.filters, trace.limit, trace.history)
         key = key_of(space, same)
         while True:
             value, vector = self._find(key, space, same)
@@ -124,6 +128,7 @@ class AnswerCache:
             if current and self._place.put(looked.key, Entry(value, looked.space, looked.vector)):
                 self._add({"stores": 1})
             flight.value = value
+            self._share()
         finally:
             self._flights.land(looked.key, flight)
 
@@ -137,12 +142,18 @@ class AnswerCache:
         """What this process has had of it."""
         with self._lock:
             own = dict(self._own)
-        names = ("hits", "misses", "stores", "saved_s", "saved_tokens")
-        counts = {name: own.get(name, 0) for name in names}
-        return {**counts, "saved_s": round(counts["saved_s"], 3), "errors": self._place.errors}
+        counts: dict[str, Any] = {name: int(own.get(name, 0)) for name in ("hits", "misses", "stores", "saved_tokens")}
+        held = self._place.holding()
+        kept = {"entries": held.entries, "bytes": held.bytes, "evictions": held.evictions} if held else {}
+        return {**counts, "saved_s": round(own.get("saved_s", 0.0), 3), "errors": self._place.errors, **kept}
+
+    def clear(self) -> int:
+        """Forget everything; returns how many entries there were. Raises what the place raises."""
+        return self._backend.clear()
 
     def close(self) -> None:
         """Let go of the place."""
+        self._share(anyway=True)
         self._backend.close()
 
     def _find(self, key: str, space: str, same: str) -> tuple[Mapping[str, Any] | None, bytes | None]:
@@ -181,3 +192,13 @@ class AnswerCache:
         with self._lock:
             for name, number in numbers.items():
                 self._own[name] = self._own.get(name, 0) + number
+                self._unshared[name] = self._unshared.get(name, 0) + number
+
+    def _share(self, *, anyway: bool = False) -> None:
+        """Add to the totals of all who use the place; now and then, since that is a write."""
+        now = time.monotonic()
+        with self._lock:
+            if not self._unshared or not (anyway or now - self._shared > _SHARED_EVERY_S):
+                return
+            numbers, self._unshared, self._shared = self._unshared, {}, now
+        self._place.add(numbers)

@@ -13,7 +13,7 @@ from confrag.build.trace import Trace
 
 __all__ = ["of_nodes", "of_reply", "to_nodes", "to_reply"]
 
-FORMAT = 1
+FORMAT = 2
 """To be raised when values are written differently; it is part of every key."""
 
 
@@ -30,7 +30,8 @@ def of_nodes(nodes: Sequence[DocNode], trace: Trace, seconds: float) -> dict[str
 
 def of_reply(reply: Reply, trace: Trace, seconds: float) -> dict[str, Any]:
     """An answer."""
-    return {"text": reply.text, **of_nodes(reply.nodes, trace, seconds)}
+    cited = {"citations": list(reply.citations), "dangling": reply.dangling}
+    return {"text": reply.text, **cited, **of_nodes(reply.nodes, trace, seconds)}
 
 
 def _costs(trace: Trace, seconds: float) -> dict[str, Any]:
@@ -45,4 +46,4 @@ def to_nodes(value: Mapping[str, Any]) -> list[DocNode]:
 
 def to_reply(value: Mapping[str, Any]) -> Reply:
     """The answer of an entry."""
-    return Reply(str(value["text"]), tuple(to_nodes(value)))
+    return Reply(str(value["text"]), tuple(to_nodes(value)), tuple(value["citations"]), int(value["dangling"]))
