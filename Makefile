@@ -21,7 +21,7 @@ run: $(VENV)/.run
 	$(BIN)/confrag run query="$(QUERY)"
 
 test: $(VENV)/.test
-	$(BIN)/confrag models pull bge-small-en ms-marco-minilm e5-small-multilingual smollm2-135m
+	$(BIN)/confrag models pull bge-small-en ms-marco-minilm e5-small-multilingual smollm2-135m splade-tiny-en
 	$(BIN)/python -m pytest
 
 test-crash: $(VENV)/.test

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -163,6 +164,7 @@ def chat_server(answer: Answer) -> Iterator[ChatServer]:
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Connection", "close")
             self.end_headers()
+            self._event({"index": 0, "delta": {"role": "assistant"}, "finish_reason": None})
             for piece in pieces:
                 self._event({"index": 0, "delta": {"content": piece}, "finish_reason": None})
             if whole:
@@ -188,7 +190,12 @@ def chat_server(answer: Answer) -> Iterator[ChatServer]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer((HOST, 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *request: Any) -> None:
+            if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that goes away is part of the tests
+                super().handle_error(*request)
+
+    server = Server((HOST, 0), Handler)
     server.daemon_threads = True
     running = ChatServer(f"http://{HOST}:{server.server_port}/v1", answer)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

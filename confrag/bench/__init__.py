@@ -11,6 +11,8 @@ __all__ = ["BENCHES"]
 BENCHES: dict[str, tuple[str, str]] = {
     "startup": ("confrag.bench.startup", "first, second and third start of each store, beside LazyLLM by itself"),
     "parallel": ("confrag.bench.parallel", "routes one after the other and all at once, 2 to 16 of them"),
+    "cache": ("confrag.bench.cache", "a question without a cache and with each of them, and a stream of questions"),
     "index": ("confrag.bench.index", "words looked up in a long list, and the nearest of many vectors"),
+    "model": ("confrag.bench.model", "a model as it is and in AWQ behind vLLM, and a small one behind llama.cpp"),
 }
 """Bench -> module (with a function `run`) and a line of help."""

@@ -78,9 +78,9 @@ class Measurements:
         self._taken.setdefault((case, measure, unit), []).extend(values)
 
     def rows(self) -> list[Row]:
-        """One row each: the median of times; of counts, which should not differ, the largest."""
+        """One row each: the median of times and rates; of counts, which should not differ, the largest."""
         return [
-            Row(case, measure, statistics.median(values) if unit in ("s", "ms") else max(values), unit)
+            Row(case, measure, statistics.median(values) if unit in ("s", "ms", "tokens/s") else max(values), unit)
             for (case, measure, unit), values in self._taken.items()
         ]
 
@@ -94,7 +94,7 @@ def shown(value: float) -> str:
 
 
 def _label(row: Row) -> str:
-    return f"{row.measure}, {row.unit}" if row.unit in ("s", "ms") else row.measure
+    return f"{row.measure}, {row.unit}" if row.unit in ("s", "ms", "MB") else row.measure
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:

@@ -1,21 +1,20 @@
-"""From nodes to an answer: numbered passages within a budget, then a model that writes, or quotations."""
+"""From a prompt or nodes to an answer: a model that writes, quotations, or a refusal."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import lazyllm
 from lazyllm.tools.rag import DocNode
 
+from confrag.build.citations import Citations, Cited
 from confrag.build.nodes import passage
+from confrag.build.prompting import Prompt
 from confrag.build.trace import current, span
 from confrag.build.writing import Writer
 
-__all__ = ["Context", "Quote", "Refuse", "Reply", "Write"]
-
-Tokens = Callable[[str], list[int]]
+__all__ = ["Quote", "Refuse", "Reply", "Write"]
 
 
 @dataclass(frozen=True)
@@ -25,63 +24,38 @@ class Reply:
     Attributes:
         text: the answer.
         nodes: the passages it was written from, in the order of their numbers.
+        citations: the numbers that the text cites.
+        dangling: how many numbers were taken out of it, since they refer to no passage.
     """
 
     text: str
     nodes: tuple[DocNode, ...] = ()
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """The user's message to the model, and the passages in it."""
-
-    message: str
-    nodes: tuple[DocNode, ...]
-
-
-class Context:
-    """Numbers the passages, best first, until the budget is used up, and fills the prompt with them."""
-
-    def __init__(self, template: str, budget: int, encode: Tokens, decode: Callable[[list[int]], str]) -> None:
-        self._template = template
-        self._budget = budget
-        self._encode = encode
-        self._decode = decode
-
-    def __call__(self, nodes: Sequence[DocNode], question: str) -> Prompt:
-        """The message for a question."""
-        passages: list[str] = []
-        left = self._budget
-        for number, node in enumerate(nodes, start=1):
-            text = passage(node)
-            tokens = self._encode(text)
-            if len(tokens) > left:
-                if passages:
-                    break
-                # The best passage is never left out, only shortened; a cut may fall inside a character.
-                tokens = tokens[:left]
-                passages.append(f"[{number}] " + self._decode(tokens).rstrip("\ufffd"))
-            else:
-                passages.append(f"[{number}] {text}")
-            left -= len(tokens)
-        filled = {"context": "\n\n".join(passages), "question": question}
-        # One pass over the template alone, so that braces inside a passage stay what they are.
-        message = re.sub(r"\{(context|question)\}", lambda match: filled[match[1]], self._template)
-        return Prompt(message, tuple(nodes[: len(passages)]))
+    citations: tuple[int, ...] = ()
+    dangling: int = 0
 
 
 class Write(lazyllm.ModuleBase):  # type: ignore[misc]
-    """Asks a chat model for the answer, whole or piece by piece."""
+    """Asks a chat model for the answer, whole or piece by piece, and checks what it cites.
 
-    def __init__(self, writer: Writer) -> None:
+    Args:
+        writer: the model.
+        cites: whether it was asked to cite passages.
+    """
+
+    def __init__(self, writer: Writer, cites: bool) -> None:
         super().__init__()
         self.chat = writer.chat
         self._writer = writer
+        self._cites = cites
 
     def forward(self, prompt: Prompt) -> Reply:
         """The model's answer. Raises ServiceError when the model does not give one."""
         trace = current()
-        return Reply(self._writer.write(prompt.message, "generate", trace.sink if trace else None), prompt.nodes)
+        sink = trace.sink if trace else None
+        citations = Citations(len(prompt.nodes))
+        cited = Cited(citations if self._cites else None, sink)
+        cited.end(self._writer.write(prompt.system, prompt.user, "generate", cited.hear if sink else None))
+        return Reply(cited.text, prompt.nodes, tuple(sorted(citations.used)), citations.dangling)
 
 
 class Quote:
@@ -101,7 +75,7 @@ class Quote:
         trace = current()
         if trace and trace.sink:
             trace.sink(text)
-        return Reply(text, chosen)
+        return Reply(text, chosen, tuple(range(1, len(chosen) + 1)))
 
     def _cut(self, text: str) -> str:
         flat = " ".join(text.split())

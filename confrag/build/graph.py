@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import lazyllm
-import tiktoken
 from lazyllm.tools.rag import DocNode, Document
 
-from confrag.build.answer import Context, Quote, Refuse, Write
+from confrag.build.answer import Quote, Refuse, Write
 from confrag.build.cache.compile import cached_answer, cached_recall
 from confrag.build.cache.policy import AnswerCache
 from confrag.build.expand import Expand
@@ -19,11 +18,13 @@ from confrag.build.indices.own import own_index
 from confrag.build.models.chat import ChatModel
 from confrag.build.models.extractive import Extractive
 from confrag.build.private import StoredNodes, embeds
+from confrag.build.prompting import Context, Room
 from confrag.build.route import Route
 from confrag.build.steps.parts import Child, Parts
 from confrag.build.writing import Writer
-from confrag.plan.model import AnswerPlan, Plan, StepPlan
+from confrag.plan.model import Plan, StepPlan
 from confrag.registry import builder
+from confrag.schema.templates import Template
 
 __all__ = ["Graph", "ask", "build_graph", "build_recall"]
 
@@ -80,7 +81,7 @@ def build_graph(
     }
     parts = Parts(routes, models, embeds(document), resources)
     # A flow that is built inside another one's `with` block becomes a step of it.
-    recall, answer = build_recall(plan.recall, parts), _answer(plan.answer, models[plan.answer.model])
+    recall, answer = build_recall(plan.recall, parts), _answer(plan, models[plan.answer.model])
     of_answers = plan.cache is not None and plan.cache.scope == "answer"
     if cache and not of_answers:
         recall = cached_recall(cache, recall)
@@ -106,12 +107,15 @@ def build_recall(step: StepPlan, parts: Parts) -> Any:
     return builder("steps", step.kind)(parts, children, **step.params)
 
 
-def _answer(plan: AnswerPlan, model: ChatModel | Extractive) -> Any:
+def _answer(whole: Plan, model: ChatModel | Extractive) -> Any:
+    plan = whole.answer
     if isinstance(model, Extractive):
         return Quote(plan.quoted, model.passages, model.max_chars)
-    tokenizer = tiktoken.get_encoding("gpt2")
+    system, user = Template("prompts.answer.system", plan.system), Template("prompts.answer.user", plan.user)
+    fields = whole.corpus.doc_fields
+    context = Context(system, user, plan.citations, plan.context_tokens, Room(model, plan.max_tokens), fields)
     with lazyllm.pipeline() as answer:
-        answer.context = Context(plan.user, plan.context_tokens, tokenizer.encode_ordinary, tokenizer.decode)
-        writer = Writer(model, system=plan.system, temperature=plan.temperature, max_tokens=plan.max_tokens)
-        answer.llm = Write(writer)
+        answer.context = context
+        writer = Writer(model, temperature=plan.temperature, max_tokens=plan.max_tokens)
+        answer.llm = Write(writer, plan.citations == "number")
     return answer

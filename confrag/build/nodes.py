@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from lazyllm.tools.rag import DocNode, NodeTransform
 from lazyllm.tools.rag.doc_node import QADocNode
@@ -13,11 +14,11 @@ from lazyllm.tools.rag.global_metadata import RAG_DOC_ID, RAG_DOC_PATH, RAG_KB_I
 from confrag.build.private import ROOT_GROUP, place
 from confrag.build.readers.section import Section
 from confrag.plan.model import GroupPlan
-from confrag.schema.doc_fields import Value
+from confrag.schema.doc_fields import Value, shown
 from confrag.schema.filters import FILE
 from confrag.schema.nodes import ROOT
 
-__all__ = ["FILE", "FORMAT", "add_group", "document_id", "make_nodes", "parents", "passage"]
+__all__ = ["FILE", "FORMAT", "add_group", "document_id", "make_nodes", "metadata_of", "parents", "passage"]
 
 FORMAT = 2
 """To be raised when the same file and configuration give other nodes than before: all collections are then rebuilt."""
@@ -101,6 +102,18 @@ def add_group(
 def passage(node: DocNode) -> str:
     """What is read of a node: its text, and below a question its answer."""
     return f"{node.text}\n{node.answer}" if isinstance(node, QADocNode) else str(node.text)
+
+
+def metadata_of(node: DocNode, doc_fields: Mapping[str, str]) -> dict[str, Any]:
+    """What is known of a node: of its place in the document, and the declared metadata of that.
+
+    Args:
+        node: that was found.
+        doc_fields: name -> type of the declared metadata.
+    """
+    known = node.global_metadata
+    own = {key: value for key, value in node.metadata.items() if not key.startswith("lazyllm_")}
+    return own | {name: shown(known[name], kind) for name, kind in doc_fields.items() if name in known}
 
 
 def _uid(doc_id: str, group: str, number: int, text: str) -> str:

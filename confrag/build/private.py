@@ -420,6 +420,16 @@ def response_headers(error: BaseException) -> Mapping[str, str]:
     return {}
 
 
+def without_codes(chat: Any) -> Any:
+    """A chat module that leaves out of its log what a server sent with a refusal: it may have sent the key back."""
+
+    def nothing(failure: object) -> None:
+        """The status is in the error."""
+
+    chat._log_failure = nothing
+    return chat
+
+
 class OnlineWire:
     """What LazyLLM knows of a provider's interface for embeddings or reranking.
 
@@ -517,5 +527,6 @@ __all__ = [
     "stored_uids",
     "stream_to",
     "to_record",
+    "without_codes",
     "write_nodes",
 ]

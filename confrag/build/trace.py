@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from confrag.errors import confrag_error
 from confrag.schema.filters import Filters
+from confrag.schema.history import History
 
 __all__ = ["Span", "Trace", "current", "limit", "span", "tracing"]
 
@@ -36,6 +37,7 @@ class Trace:
         limit: how many nodes the caller wants, where that is more than the configuration says.
         sink: called with each piece of the answer while it is written.
         filters: which documents the caller wants; they go to every route.
+        history: what was said before the question.
         last_attempt: whether what fails now is not tried once more.
         cached: it was answered from the cache.
         rewritten: the question as a model has put it last.
@@ -46,6 +48,7 @@ class Trace:
     limit: int | None = None
     sink: Callable[[str], None] | None = None
     filters: Filters = ()
+    history: History = ()
     last_attempt: bool = True
     cached: bool = False
     rewritten: str | None = None

@@ -16,26 +16,25 @@ __all__ = ["Writer"]
 
 
 class Writer:
-    """A chat model with its instructions. Safe for threads.
+    """A chat model that writes texts. Safe for threads.
 
     Args:
         model: what writes.
-        system: what the model is told about its task.
         temperature: 0: the same text each time.
         max_tokens: upper bound of a text.
     """
 
-    def __init__(self, model: ChatModel, *, system: str, temperature: float, max_tokens: int) -> None:
+    def __init__(self, model: ChatModel, *, temperature: float, max_tokens: int) -> None:
         # LazyLLM looks for names in braces in the instructions themselves, and takes values as they are.
         self._talk = Talk(model, ChatPrompter("{instructions}"))
         self.chat = self._talk.module
-        self._system = system
         self._temperature, self._max_tokens = temperature, max_tokens
 
-    def write(self, message: str, stage: str, sink: Callable[[str], None] | None = None) -> str:
+    def write(self, system: str, message: str, stage: str, sink: Callable[[str], None] | None = None) -> str:
         """The model's text; time and tokens go to the record of the question that is running.
 
         Args:
+            system: what the model is told about its task.
             message: the user's part of the prompt.
             stage: what the time counts as.
             sink: called with each piece of the text while it is written.
@@ -45,7 +44,7 @@ class Writer:
         """
         with span(stage, "llm"):
             try:
-                prompt = {"instructions": self._system, "input": message}
+                prompt = {"instructions": system, "input": message}
                 said = self._talk(prompt, sink, temperature=self._temperature, max_tokens=self._max_tokens)
             except (BusyError, FailedError, RefusedError) as error:
                 raise ServiceError(f"{self._talk.place} gave no answer: {error}") from error

@@ -29,7 +29,10 @@ USAGE = {
 }
 
 _REQUIRED = ("hydra-core", "pydantic", "lazyllm", "pymilvus", "milvus-lite", "chromadb", "bm25s", "onnxruntime")
-_OPTIONAL = {"xllamacpp": ("local-llm", "chat models in this process")}
+_OPTIONAL = {
+    "xllamacpp": ("local-llm", "chat models in this process"),
+    "vllm": ("vllm", "chat models on a GPU of one's own"),
+}
 _STORE_SERVERS = {
     "milvus": "confrag.build.stores.milvus_remote",
     "chroma": "confrag.build.stores.chroma_places",
@@ -126,23 +129,35 @@ def _configuration(overrides: Sequence[str], config_dir: str | None) -> Iterator
         yield Finding("missing", "xllamacpp", "needed by the chat model: pip install 'confrag[local-llm]'")
     for model in plan.models:
         if model.kind == "openai_compatible":
-            yield _server(model.name, model.params.thaw())
+            yield _server(model.name, model.role, model.params.thaw())
+        if model.kind == "vllm":
+            yield _vllm(model.name, model.params["python"])
     if plan.store.kind in _STORE_SERVERS and is_server(plan.store.params.get("uri")):
         yield _store(plan.store.kind, plan.store.params.thaw())
 
 
-def _server(name: str, params: dict[str, object]) -> Finding:
+def _server(name: str, role: str, params: dict[str, object]) -> Finding:
     from confrag.build.models.openai_compatible import verify
     from confrag.build.models.services import address
 
     try:
         url = address(str(params["base_url"]), str(params["model"]), str(params["state_dir"]))
-        verify(url, str(params["model"]), str(params["api_key_env"] or ""), 5.0)
+        verify(url, str(params["model"]), str(params["api_key_env"] or ""), 5.0, role)
     except ServiceError as error:
         return Finding("unreachable", f"models.{name}", str(error))
     except ConfragError as error:
         return Finding("missing", f"models.{name}", str(error))
     return Finding("ok", f"models.{name}", f"{url} answers")
+
+
+def _vllm(name: str, python: str | None) -> Finding:
+    from confrag.build.models.vllm import interpreter_with_vllm
+
+    try:
+        interpreter_with_vllm(python)
+    except ConfragError as error:
+        return Finding("missing", f"models.{name}", str(error))
+    return Finding("ok", f"models.{name}", "vLLM is installed")
 
 
 def _store(kind: str, params: dict[str, Any]) -> Finding:

@@ -5,26 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
-from typing import Any
 
-from confrag.errors import Problem, nearest
+from confrag.config.raw import Raw, by_role, unknown
+from confrag.errors import Problem
 
 __all__ = ["cache"]
-
-Raw = Mapping[str, Any]
 
 
 def cache(raw: Raw) -> Iterator[Problem]:
     """The server's address is in the environment, and the embedding model of near questions exists."""
-    declared, models = raw.get("cache"), raw.get("models")
+    declared = raw.get("cache")
     if not isinstance(declared, Mapping):
         return
     if declared.get("kind") == "semantic" and isinstance(name := declared.get("model", "embed"), str):
-        models = models if isinstance(models, Mapping) else {}
-        known = [key for key, model in models.items() if isinstance(model, Mapping) and model.get("role") == "embed"]
+        known = by_role(raw, "embed")
         if name not in known:
-            message = f"there is no model with the role 'embed' of this name; known: {', '.join(known) or 'none'}"
-            yield Problem("cache.model", message, name, nearest(name, known))
+            yield unknown("cache.model", name, "model with the role 'embed'", known)
     backend = declared.get("backend")
     kind = backend.get("kind") if isinstance(backend, Mapping) else backend
     if declared.get("kind") in ("exact", "semantic") and kind == "redis":

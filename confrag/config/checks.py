@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from confrag.config.cache_checks import cache
 from confrag.config.index_checks import fitting, indices, known_index
 from confrag.config.metadata_checks import metadata
 from confrag.config.milvus_route_checks import milvus_routes
 from confrag.config.model_checks import served_models
+from confrag.config.prompt_checks import prompts, prompts_fit
+from confrag.config.raw import Raw, by_role, table, unknown
 from confrag.config.recall_checks import flows, recall
 from confrag.config.store_checks import store
 from confrag.config.vectors import of_one_sort, sparse_vectors
@@ -23,41 +25,22 @@ from confrag.schema.retrieval import SIMILARITIES
 
 __all__ = ["CHECKS"]
 
-Raw = Mapping[str, Any]
-
-
-def _table(raw: Raw, key: str) -> dict[str, Raw]:
-    """A named mapping, less the entries that are no mappings (the schema has complained of these)."""
-    value = raw.get(key)
-    if not isinstance(value, Mapping):
-        return {}
-    return {str(name): entry for name, entry in value.items() if isinstance(entry, Mapping)}
-
-
-def _unknown(path: str, value: object, what: str, known: Mapping[str, Any] | list[str]) -> Problem:
-    names = ", ".join(known) or "none"
-    return Problem(path, f"there is no {what} of this name; known: {names}", value, nearest(value, known))
-
-
-def _by_role(raw: Raw, role: str) -> list[str]:
-    return [name for name, model in _table(raw, "models").items() if model.get("role") == role]
-
 
 def node_groups(raw: Raw) -> Iterator[Problem]:
     """Parents exist, and no group is its own ancestor; embeddings are models of the role `embed`."""
-    groups = _table(raw, "node_groups")
-    embedders = _by_role(raw, "embed")
+    groups = table(raw, "node_groups")
+    embedders = by_role(raw, "embed")
     for name, group in groups.items():
         path = f"node_groups.{name}"
         if name == ROOT:
             yield Problem(path, f"'{ROOT}' is the name of the whole documents; choose another", name)
         parent = group.get("parent", ROOT)
         if isinstance(parent, str) and parent != ROOT and parent not in groups:
-            yield _unknown(f"{path}.parent", parent, "node group", [ROOT, *groups])
+            yield unknown(f"{path}.parent", parent, "node group", [ROOT, *groups])
         embed = group.get("embed")
         for key in embed if isinstance(embed, list) else []:
             if key not in embedders:
-                yield _unknown(f"{path}.embed", key, "embedding model", embedders)
+                yield unknown(f"{path}.embed", key, "embedding model", embedders)
         yield from _writer(raw, f"{path}.transform", group.get("transform"))
     yield from _cycles(groups)
 
@@ -67,12 +50,12 @@ def _writer(raw: Raw, path: str, transform: object) -> Iterator[Problem]:
     kind = transform.get("kind") if isinstance(transform, Mapping) else None
     if not (isinstance(transform, Mapping) and isinstance(kind, str) and kind in TRANSFORMS):
         return
-    name, chats = transform.get("model", "llm"), _by_role(raw, "chat")
+    name, chats = transform.get("model", "llm"), by_role(raw, "chat")
     if not issubclass(TRANSFORMS[kind].spec, WrittenSpec) or not isinstance(name, str) or "models" not in raw:
         return
     if name not in chats:
-        yield _unknown(f"{path}.model", name, "model with the role 'chat'", chats)
-    elif _table(raw, "models")[name].get("kind") == "extractive":
+        yield unknown(f"{path}.model", name, "model with the role 'chat'", chats)
+    elif table(raw, "models")[name].get("kind") == "extractive":
         yield Problem(f"{path}.model", "a model of the kind 'extractive' quotes and cannot write; name another", name)
 
 
@@ -91,16 +74,16 @@ def _cycles(groups: Mapping[str, Raw]) -> Iterator[Problem]:
 
 def retrievers(raw: Raw) -> Iterator[Problem]:
     """Each searches a group that exists, by embeddings that exist, through an index that its store has."""
-    groups, embedders = _table(raw, "node_groups"), _by_role(raw, "embed")
-    for name, retriever in _table(raw, "retrievers").items():
+    groups, embedders = table(raw, "node_groups"), by_role(raw, "embed")
+    for name, retriever in table(raw, "retrievers").items():
         path = f"retrievers.{name}"
         for key in ("group", "target"):
             value = retriever.get(key)
             known = [ROOT, *groups] if key == "target" else list(groups)
             if isinstance(value, str) and value not in known:
-                yield _unknown(f"{path}.{key}", value, "node group", known)
+                yield unknown(f"{path}.{key}", value, "node group", known)
         yield from known_index(raw, path, retriever.get("index", "default"))
-        if (own := _table(raw, "indices").get(str(retriever.get("index")))) is not None:
+        if (own := table(raw, "indices").get(str(retriever.get("index")))) is not None:
             yield from fitting(path, retriever, own)
             continue
         similarity = retriever.get("similarity", "cosine")
@@ -111,7 +94,7 @@ def retrievers(raw: Raw) -> Iterator[Problem]:
         if mode == "embedding":
             yield from _embed_keys(path, keys, embedders, groups.get(str(retriever.get("group")), {}))
             named = [str(key) for key in keys] if isinstance(keys, list) else []
-            yield from of_one_sort(f"{path}.embed_keys", named, _table(raw, "models"))
+            yield from of_one_sort(f"{path}.embed_keys", named, table(raw, "models"))
         yield from _index(raw, path, retriever.get("index", "default"), similarity, mode)
 
 
@@ -125,7 +108,7 @@ def _embed_keys(path: str, keys: object, embedders: list[str], group: Raw) -> It
     implied = embedders if keys is None and len(embedders) == 1 else []
     for key in keys if isinstance(keys, list) else implied:
         if key not in embedders:
-            yield _unknown(f"{path}.embed_keys", key, "embedding model", embedders)
+            yield unknown(f"{path}.embed_keys", key, "embedding model", embedders)
         elif isinstance(group.get("embed"), list) and key not in group["embed"]:
             yield Problem(f"{path}.embed_keys", "the node group is not indexed with this embedding", key)
 
@@ -147,8 +130,8 @@ def _index(raw: Raw, path: str, index: object, similarity: object, mode: str | N
 
 def models(raw: Raw) -> Iterator[Problem]:
     """Local models exist and fit their role; keys are in the environment; the answering model exists."""
-    table = _table(raw, "models")
-    for name, model in table.items():
+    declared = table(raw, "models")
+    for name, model in declared.items():
         path = f"models.{name}"
         wanted = model.get("model")
         if model.get("kind") == "local" and isinstance(wanted, str):
@@ -158,9 +141,9 @@ def models(raw: Raw) -> Iterator[Problem]:
             yield Problem(f"{path}.api_key_env", f"the environment variable {variable} is not set", variable)
     generation = raw.get("generation")
     answering = generation.get("model", "llm") if isinstance(generation, Mapping) else "llm"
-    chats = _by_role(raw, "chat")
+    chats = by_role(raw, "chat")
     if isinstance(answering, str) and answering not in chats and "models" in raw:
-        yield _unknown("generation.model", answering, "model with the role 'chat'", chats)
+        yield unknown("generation.model", answering, "model with the role 'chat'", chats)
 
 
 def _local(path: str, wanted: str, role: catalogue.Role | None) -> Iterator[Problem]:
@@ -182,7 +165,7 @@ def corpus(raw: Raw) -> Iterator[Problem]:
     readers = conf.get("readers")
     for extension, reader in readers.items() if isinstance(readers, Mapping) else ():
         if isinstance(reader, str) and reader not in READERS:
-            yield _unknown(f"corpus.readers.{extension}", reader, "reader", READERS)
+            yield unknown(f"corpus.readers.{extension}", reader, "reader", READERS)
     paths = conf.get("path")
     for path in [paths] if isinstance(paths, str) else paths if isinstance(paths, list) else []:
         if isinstance(path, str) and not path.startswith("pkg://") and not _exists(path):
@@ -221,15 +204,6 @@ def places(raw: Raw) -> Iterator[Problem]:
                 yield Problem("state_dir", f"{blocked} is a file, so that no folder can be made there", state)
 
 
-def prompts(raw: Raw) -> Iterator[Problem]:
-    """The prompt has a place for the passages and for the question."""
-    answer = raw.get("prompts", {}).get("answer") if isinstance(raw.get("prompts"), Mapping) else None
-    user = answer.get("user") if isinstance(answer, Mapping) else None
-    for field in ("{context}", "{question}"):
-        if isinstance(user, str) and field not in user:
-            yield Problem("prompts.answer.user", f"has no {field}, so the model would not see it", user)
-
-
 CHECKS: tuple[Callable[[Raw], Iterator[Problem]], ...] = (
     corpus,
     places,
@@ -245,5 +219,6 @@ CHECKS: tuple[Callable[[Raw], Iterator[Problem]], ...] = (
     models,
     served_models,
     prompts,
+    prompts_fit,
     metadata,
 )

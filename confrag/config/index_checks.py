@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from confrag.errors import Problem, nearest
+from confrag.config.raw import Raw, table, unknown
+from confrag.errors import Problem
 from confrag.schema.indices import INDEX_KINDS, Compares, IndexSpec
 from confrag.schema.retrieval import INDICES, SIMILARITIES
 
 __all__ = ["fitting", "indices", "known_index"]
 
-Raw = Mapping[str, Any]
-
 
 def indices(raw: Raw) -> Iterator[Problem]:
     """Node groups and embeddings exist; each index is used."""
-    groups = _table(raw, "node_groups")
-    embedders = [name for name, model in _table(raw, "models").items() if model.get("role") == "embed"]
-    used = {retriever.get("index") for retriever in _table(raw, "retrievers").values()}
-    for name, index in _table(raw, "indices").items():
+    groups = table(raw, "node_groups")
+    embedders = [name for name, model in table(raw, "models").items() if model.get("role") == "embed"]
+    used = {retriever.get("index") for retriever in table(raw, "retrievers").values()}
+    for name, index in table(raw, "indices").items():
         path = f"indices.{name}"
         if name in INDICES:
             yield Problem(path, f"the names {' and '.join(INDICES)} mean the store's own index; choose another", name)
@@ -27,16 +25,16 @@ def indices(raw: Raw) -> Iterator[Problem]:
             yield Problem(path, f"no retriever uses this index; remove it, or set retrievers.NAME.index={name}")
         group = index.get("group")
         if isinstance(group, str) and group not in groups:
-            yield _unknown(f"{path}.group", group, "node group", list(groups))
+            yield unknown(f"{path}.group", group, "node group", list(groups))
         elif _compares(index) == "embedding":
             yield from _embed_key(path, index.get("embed_key"), groups.get(str(group), {}), embedders)
 
 
 def known_index(raw: Raw, path: str, name: object) -> Iterator[Problem]:
     """A retriever names an index that there is."""
-    known = [*INDICES, *_table(raw, "indices")]
+    known = [*INDICES, *table(raw, "indices")]
     if isinstance(name, str) and name not in known:
-        yield _unknown(f"{path}.index", name, "index", known)
+        yield unknown(f"{path}.index", name, "index", known)
 
 
 def fitting(path: str, retriever: Raw, index: Raw) -> Iterator[Problem]:
@@ -72,7 +70,7 @@ def _embed_key(path: str, key: object, group: Raw, embedders: list[str]) -> Iter
         elif not choice:
             yield Problem(f"{path}.embed_key", "there is no embedding to search: no model has the role 'embed'")
     elif isinstance(key, str) and key not in embedders:
-        yield _unknown(f"{path}.embed_key", key, "embedding model", embedders)
+        yield unknown(f"{path}.embed_key", key, "embedding model", embedders)
     elif isinstance(key, str) and key not in choice:
         yield Problem(f"{path}.embed_key", "the node group is not indexed with this embedding", key)
 
@@ -82,16 +80,3 @@ def _compares(index: Raw) -> Compares | None:
     kind = index.get("kind")
     spec = INDEX_KINDS[kind].spec if isinstance(kind, str) and kind in INDEX_KINDS else None
     return spec.compares if spec and issubclass(spec, IndexSpec) else None
-
-
-def _table(raw: Raw, key: str) -> dict[str, Raw]:
-    value = raw.get(key)
-    if not isinstance(value, Mapping):
-        return {}
-    return {str(name): entry for name, entry in value.items() if isinstance(entry, Mapping)}
-
-
-def _unknown(path: str, value: str, what: str, known: list[str]) -> Problem:
-    return Problem(
-        path, f"there is no {what} of this name; known: {', '.join(known) or 'none'}", value, nearest(value, known)
-    )

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
+from confrag.config.raw import Raw
 from confrag.errors import Problem
 from confrag.schema.doc_fields import RESERVED, FieldType, as_type
 from confrag.schema.filters import problems_of
 
 __all__ = ["metadata"]
-
-Raw = Mapping[str, Any]
 
 
 def metadata(raw: Raw) -> Iterator[Problem]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from confrag.config.raw import Raw
 from confrag.config.recall_checks import steps
 from confrag.config.store_checks import server
 from confrag.config.vectors import sort_of_vectors
 from confrag.errors import Problem
 
 __all__ = ["milvus_routes"]
-
-Raw = Mapping[str, Any]
 
 
 def milvus_routes(raw: Raw) -> Iterator[Problem]:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from confrag.config.raw import Raw
 from confrag.errors import Problem, nearest
 from confrag.registry.sources import SOURCES
 from confrag.schema.models import FRAMEWORKS, HEADER_VARIABLE, placeholders
 
 __all__ = ["served_models"]
 
-Raw = Mapping[str, Any]
 
 _WANTED = {"embed": ("texts", "text"), "chat": ("messages", "prompt")}
 _OF_A_KEY = ("authorization", "api-key", "apikey", "token", "secret")

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from confrag.errors import Problem, nearest
+from confrag.config.raw import Raw, table, unknown
+from confrag.errors import Problem
 from confrag.schema.steps import STEPS, StepSpec
 
 __all__ = ["flows", "recall"]
-
-Raw = Mapping[str, Any]
-
-
-def _table(raw: Raw, key: str) -> dict[str, Raw]:
-    value = raw.get(key)
-    if not isinstance(value, Mapping):
-        return {}
-    return {str(name): entry for name, entry in value.items() if isinstance(entry, Mapping)}
-
-
-def _unknown(path: str, value: str, what: str, known: list[str]) -> Problem:
-    return Problem(
-        path, f"there is no {what} of this name; known: {', '.join(known) or 'none'}", value, nearest(value, known)
-    )
 
 
 _MODELS = {
@@ -37,7 +22,7 @@ _MODELS = {
 
 def recall(raw: Raw) -> Iterator[Problem]:
     """Each step names a retriever, model or branch that exists, and each retriever is used by a step."""
-    known = list(_table(raw, "retrievers"))
+    known = list(table(raw, "retrievers"))
     used = set()
     retrieves = False
     for path, step in steps("recall", raw.get("recall")):
@@ -46,7 +31,7 @@ def recall(raw: Raw) -> Iterator[Problem]:
         if kind == "retrieve" and isinstance(name := step.get("retriever"), str):
             used.add(name)
             if name not in known:
-                yield _unknown(f"{path}.retriever", name, "retriever", known)
+                yield unknown(f"{path}.retriever", name, "retriever", known)
         elif isinstance(kind, str) and kind in _MODELS:
             yield from _model(raw, path, step, *_MODELS[kind])
         elif kind == "parallel":
@@ -59,13 +44,13 @@ def recall(raw: Raw) -> Iterator[Problem]:
 
 
 def _model(raw: Raw, path: str, step: Raw, default: str, role: str) -> Iterator[Problem]:
-    models = _table(raw, "models")
+    models = table(raw, "models")
     name = step.get("model", default)
     if not isinstance(name, str):
         return
     fitting = [key for key, model in models.items() if model.get("role") == role]
     if name not in fitting:
-        yield _unknown(f"{path}.model", name, f"model with the role '{role}'", fitting)
+        yield unknown(f"{path}.model", name, f"model with the role '{role}'", fitting)
     elif step.get("kind") == "rewrite":
         if models[name].get("kind") == "extractive":
             yield Problem(f"{path}.model", "an extractive model only quotes; rewriting needs one that writes", name)
@@ -75,12 +60,12 @@ def _model(raw: Raw, path: str, step: Raw, default: str, role: str) -> Iterator[
 
 
 def _merge(path: str, step: Raw) -> Iterator[Problem]:
-    merge, branches = step.get("merge"), list(_table(step, "branches"))
+    merge, branches = step.get("merge"), list(table(step, "branches"))
     for key in ("weights", "priorities"):
         given = merge.get(key) if isinstance(merge, Mapping) else None
         for name in given if isinstance(given, Mapping) else ():
             if name not in branches:
-                yield _unknown(f"{path}.merge.{key}", str(name), "branch", branches)
+                yield unknown(f"{path}.merge.{key}", str(name), "branch", branches)
 
 
 def steps(path: str, step: object) -> Iterator[tuple[str, Raw]]:
@@ -93,7 +78,7 @@ def steps(path: str, step: object) -> Iterator[tuple[str, Raw]]:
 
 def _below(path: str, step: Raw) -> Iterator[tuple[str, Raw]]:
     for key in ("branches", "steps"):
-        for name, child in _table(step, key).items():
+        for name, child in table(step, key).items():
             yield f"{path}.{key}.{name}", child
     for key in ("then", "else"):
         way = step.get(key)
@@ -123,7 +108,7 @@ def _flow(path: str, step: Raw, given: str, problems: list[Problem]) -> str:
     if declared is None:
         return "nodes"
     if kind == "pipeline":
-        for name, child in _table(step, "steps").items():
+        for name, child in table(step, "steps").items():
             given = _flow(f"{path}.steps.{name}", child, given, problems)
         return given
     if kind == "ifs":
@@ -154,7 +139,7 @@ def _flow(path: str, step: Raw, given: str, problems: list[Problem]) -> str:
         problems.append(Problem(path, behind))
         return "nodes"
     if kind == "parallel":
-        for name, child in _table(step, "branches").items():
+        for name, child in table(step, "branches").items():
             if _flow(f"{path}.branches.{name}", child, "question", problems) == "question":
                 problems.append(
                     Problem(f"{path}.branches.{name}", "this branch retrieves nothing; each must give nodes")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
+from confrag.config.raw import Raw
 from confrag.config.vectors import sort_of_vectors
 from confrag.errors import Problem, nearest
 from confrag.registry.indices import MILVUS_FILE, MILVUS_SERVER, IndexTable
@@ -14,7 +14,6 @@ from confrag.schema.store import is_server
 
 __all__ = ["server", "store"]
 
-Raw = Mapping[str, Any]
 
 _SCHEMES = ("http", "https")
 _OF_A_SERVER = ("user_env", "password_env", "token_env", "tenant", "database")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from confrag.config.raw import Raw, table
 from confrag.config.recall_checks import steps
 from confrag.errors import Problem
 from confrag.registry.catalogue import CATALOGUE
+from confrag.registry.sources import ELSEWHERE
 from confrag.schema.retrieval import SIMILARITIES
 
 __all__ = ["of_one_sort", "sort_of_vectors", "sparse_vectors"]
 
-Raw = Mapping[str, Any]
 
 _DENSE_ONLY = {"map": "the map store", "chroma": "Chroma"}
 _DENSE = "compares dense vectors, and this embedding gives sparse ones; name another embedding model"
@@ -20,6 +20,8 @@ _DENSE = "compares dense vectors, and this embedding gives sparse ones; name ano
 
 def sort_of_vectors(model: Raw) -> str | None:
     """``floating`` or ``sparse``, as `confrag.registry.indices` has them; None for a plugin's, which may be either."""
+    if model.get("kind") in ELSEWHERE:
+        return "floating"  # whatever the server has, it is read as a list of numbers
     if model.get("kind") != "local":
         return None
     entry = CATALOGUE.get(str(model.get("model")))
@@ -42,7 +44,7 @@ def of_one_sort(path: str, keys: list[str], embedders: Mapping[str, Raw]) -> Ite
 
 def sparse_vectors(raw: Raw) -> Iterator[Problem]:
     """Sparse vectors lie in a store that has them, and whoever is given some can compare them."""
-    models = _table(raw, "models")
+    models = table(raw, "models")
     embedders = {name: model for name, model in models.items() if model.get("role") == "embed"}
     sparse = [name for name, model in embedders.items() if sort_of_vectors(model) == "sparse"]
     used = [key for key in _used(raw, embedders) if key in sparse]
@@ -51,7 +53,7 @@ def sparse_vectors(raw: Raw) -> Iterator[Problem]:
     for path, step in steps("recall", raw.get("recall")):
         if step.get("kind") == "mmr" and step.get("model", "embed") in sparse:
             yield Problem(f"{path}.model", f"mmr {_DENSE}", step.get("model", "embed"))
-    for name, index in _table(raw, "indices").items():
+    for name, index in table(raw, "indices").items():
         key = index.get("embed_key") or next(iter(embedders), None)
         if index.get("kind") == "hnsw" and key in sparse:
             yield Problem(f"indices.{name}.embed_key", f"an index of the kind hnsw {_DENSE}", key)
@@ -74,18 +76,12 @@ def _stored(raw: Raw, key: str) -> Iterator[Problem]:
 
 def _used(raw: Raw, embedders: Mapping[str, Raw]) -> Iterator[str]:
     """The embeddings that retrievers and node groups name, or a retriever takes because there is but one."""
-    for retriever in _table(raw, "retrievers").values():
+    for retriever in table(raw, "retrievers").values():
         keys = retriever.get("embed_keys")
         if isinstance(keys, list):
             yield from (key for key in keys if isinstance(key, str))
         elif SIMILARITIES.get(str(retriever.get("similarity", "cosine"))) == "embedding" and len(embedders) == 1:
             yield from embedders
-    for group in _table(raw, "node_groups").values():
+    for group in table(raw, "node_groups").values():
         keys = group.get("embed")
         yield from (key for key in keys if isinstance(key, str)) if isinstance(keys, list) else ()
-
-
-def _table(raw: Raw, key: str) -> dict[str, Raw]:
-    value = raw.get(key)
-    entries = value.items() if isinstance(value, Mapping) else ()
-    return {str(name): entry for name, entry in entries if isinstance(entry, Mapping)}

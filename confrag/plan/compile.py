@@ -68,6 +68,7 @@ def compile_plan(config: Config, name: str | None = None) -> Plan:
         model=config.generation.model,
         system=config.prompts.answer.system,
         user=config.prompts.answer.user,
+        citations=config.prompts.answer.citations,
         no_source=config.prompts.no_source,
         quoted=config.prompts.quoted,
         temperature=config.generation.temperature,

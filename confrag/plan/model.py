@@ -209,6 +209,7 @@ class AnswerPlan:
     model: str
     system: str
     user: str
+    citations: str
     no_source: str
     quoted: str
     temperature: float

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["SOURCES"]
+__all__ = ["ELSEWHERE", "SOURCES"]
+
+ELSEWHERE = ("custom_http", "online", "openai_compatible", "trainable")
+"""Model kinds whose model runs in another process, that knows it by its name."""
 
 SOURCES: Mapping[str, tuple[str, ...]] = {
     "chat": (

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -23,7 +21,7 @@ from confrag.build.cache.policy import AnswerCache
 from confrag.build.document import INDICES
 from confrag.build.graph import Graph, build_graph
 from confrag.build.models.fingerprint import fingerprint
-from confrag.build.nodes import passage
+from confrag.build.nodes import metadata_of, passage
 from confrag.build.private import embeds
 from confrag.build.progress import ProgressFn, silent
 from confrag.build.trace import Trace, tracing
@@ -40,9 +38,10 @@ from confrag.runtime.lazy_model import LazyModel
 from confrag.runtime.outlook import Outlook, look_ahead
 from confrag.runtime.reply_cache import ReplyCache, reply_file
 from confrag.runtime.results import Answer, CorpusReport, Hit
+from confrag.runtime.stream import Stream
 from confrag.runtime.work import Work
-from confrag.schema.doc_fields import shown
 from confrag.schema.filters import FILE, Filters, parse
+from confrag.schema.history import History, parse_history
 
 __all__ = ["App", "Stream"]
 
@@ -50,6 +49,7 @@ _log = logging.getLogger("confrag")
 _ATTEMPTS = 3
 """Of a question, while another process writes."""
 Filtering = Mapping[str, Any] | None
+Turns = Sequence[Mapping[str, str]]
 
 
 def nothing(work: Work) -> None:
@@ -180,51 +180,62 @@ class App:
         """The graph as plain data; needs no start."""
         return describe(self.compiled)
 
-    def ask(self, query: str, filters: Filtering = None) -> Answer:
+    def ask(self, query: str, filters: Filtering = None, history: Turns = ()) -> Answer:
         """Answer a question from the corpus.
 
         Args:
             query: the question.
             filters: which documents may answer it: field -> value, list of allowed values, or ``{">=": value}``.
+            history: what was said before, oldest first: ``{"role": "user" or "assistant", "content": text}``. A step
+                `rewrite` makes a standalone question of it, and the prompts see it.
 
         Raises:
-            UserError: an empty question, or a filter on what is not declared.
+            UserError: an empty question, a filter on what is not declared, or a history that is none.
             ServiceError: a model or server does not answer.
             StoreError: the store could not be read.
         """
-        return self._ask(query, None, self._filters(filters))
+        return self._ask(query, None, self._filters(filters), parse_history(history))
 
-    def retrieve(self, query: str, topk: int | None = None, filters: Filtering = None) -> list[Hit]:
+    def retrieve(
+        self, query: str, topk: int | None = None, filters: Filtering = None, history: Turns = ()
+    ) -> list[Hit]:
         """What the recall finds for a question, best first; the answering model is not asked.
 
         Args:
             query: the question.
             topk: how many hits; left out: as many as the configuration gives.
             filters: as in `ask`.
+            history: as in `ask`.
         """
-        trace = Trace(limit=topk, filters=self._filters(filters))
+        trace = Trace(limit=topk, filters=self._filters(filters), history=parse_history(history))
         nodes = self._run(self._started().recall, query, trace)
         for branch, reason in trace.missing:
             _log.warning("%r: without branch '%s': %s", query, branch, reason)
         return [self._hit(node) for node in nodes][:topk]
 
-    def stream(self, query: str, filters: Filtering = None) -> Stream:
-        """The answer piece by piece; when the iteration is over, its `answer` holds the whole."""
+    def stream(self, query: str, filters: Filtering = None, history: Turns = ()) -> Stream:
+        """The answer piece by piece; when the iteration is over, its `answer` holds the whole. Arguments as in `ask`.
+
+        The pieces together are the text of the answer. Who stops listening (`Stream.close`, or the loop over it left)
+        stops the model.
+        """
         self._started()
-        wanted = self._filters(filters)
-        return Stream(lambda sink: self._ask(query, sink, wanted))
+        wanted, turns = self._filters(filters), parse_history(history)
+        return Stream(lambda sink: self._ask(query, sink, wanted, turns))
 
-    async def aask(self, query: str, filters: Filtering = None) -> Answer:
+    async def aask(self, query: str, filters: Filtering = None, history: Turns = ()) -> Answer:
         """`ask` without blocking the event loop."""
-        return await asyncio.to_thread(self.ask, query, filters)
+        return await asyncio.to_thread(self.ask, query, filters, history)
 
-    async def aretrieve(self, query: str, topk: int | None = None, filters: Filtering = None) -> list[Hit]:
+    async def aretrieve(
+        self, query: str, topk: int | None = None, filters: Filtering = None, history: Turns = ()
+    ) -> list[Hit]:
         """`retrieve` without blocking the event loop."""
-        return await asyncio.to_thread(self.retrieve, query, topk, filters)
+        return await asyncio.to_thread(self.retrieve, query, topk, filters, history)
 
-    async def astream(self, query: str, filters: Filtering = None) -> AsyncIterator[str]:
+    async def astream(self, query: str, filters: Filtering = None, history: Turns = ()) -> AsyncIterator[str]:
         """`stream` without blocking the event loop."""
-        pieces = self.stream(query, filters)
+        pieces = self.stream(query, filters, history)
         try:
             while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
                 yield piece
@@ -298,12 +309,12 @@ class App:
         return parse(filters or {}, self.compiled.corpus.doc_fields)
 
     def _hit(self, node: DocNode) -> Hit:
-        types, known = self.compiled.corpus.doc_fields, node.global_metadata
-        return _hit(node, {name: shown(known[name], kind) for name, kind in types.items() if name in known})
+        return _hit(node, self.compiled.corpus.doc_fields)
 
-    def _ask(self, query: str, sink: Callable[[str], None] | None, filters: Filters) -> Answer:
-        trace = Trace(sink=sink, filters=filters)
+    def _ask(self, query: str, sink: Callable[[str], None] | None, filters: Filters, history: History) -> Answer:
         begun = time.perf_counter()
+        first = _FirstPiece(sink, begun) if sink else None
+        trace = Trace(sink=first, filters=filters, history=history)
         reply: Reply = self._run(self._started().whole, query, trace)
         total = round((time.perf_counter() - begun) * 1000, 3)
         stages = {stage: trace.milliseconds(stage) for stage in ("rewrite", "retrieve", "rerank", "generate")}
@@ -311,12 +322,15 @@ class App:
             query=query,
             text=reply.text,
             sources=tuple(self._hit(node) for node in reply.nodes),
-            timings_ms={**stages, "total": total},
+            timings_ms={**stages, **(first.timing if first else {}), "total": total},
             tokens={"prompt": trace.prompt_tokens, "completion": trace.completion_tokens},
             cached=trace.cached,
             partial=bool(trace.missing),
             missing=dict(trace.missing),
             rewritten=trace.rewritten,
+            citations=reply.citations,
+            dangling=reply.dangling,
+            history=history,
         )
 
     def _run(self, flow: Any, query: str, trace: Trace) -> Any:
@@ -350,56 +364,22 @@ class App:
             raise cause from None
 
 
-class Stream(Iterator[str]):
-    """The pieces of an answer, as they are written by a thread of their own."""
+class _FirstPiece:
+    """Hands pieces on, and remembers how long the first one took."""
 
-    def __init__(self, ask: Callable[[Callable[[str], None]], Answer]) -> None:
-        self._pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._stopped = threading.Event()
-        self._answer: Answer | None = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, args=(ask,), name="confrag-stream", daemon=True)
-        self._thread.start()
+    def __init__(self, sink: Callable[[str], None], begun: float) -> None:
+        self._sink, self._begun = sink, begun
+        self.timing: dict[str, float] = {}
 
-    @property
-    def answer(self) -> Answer:
-        """The whole answer. Raises UserError while pieces are still to come."""
-        if self._answer is None:
-            raise UserError("the answer is complete only when its stream has ended")
-        return self._answer
-
-    def __next__(self) -> str:
-        piece = self._pieces.get() if not self._stopped.is_set() else None
-        if piece is not None:
-            return piece
-        self._stopped.set()
-        if self._error:
-            error, self._error = self._error, None
-            raise error
-        raise StopIteration
-
-    def close(self) -> None:
-        """Stop listening; the model is stopped at its next piece."""
-        self._stopped.set()
-
-    def _work(self, ask: Callable[[Callable[[str], None]], Answer]) -> None:
-        try:
-            self._answer = ask(self._sink)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the pieces are read
-            self._error = error
-        finally:
-            self._pieces.put(None)
-
-    def _sink(self, piece: str) -> None:
-        if self._stopped.is_set():
-            raise InterruptedError("the stream was closed")
-        self._pieces.put(piece)
+    def __call__(self, piece: str) -> None:
+        if not self.timing:
+            self.timing = {"first_token": round((time.perf_counter() - self._begun) * 1000, 3)}
+        self._sink(piece)
 
 
-def _hit(node: DocNode, fields: Mapping[str, Any]) -> Hit:
+def _hit(node: DocNode, doc_fields: Mapping[str, str]) -> Hit:
     rerank = node.relevance_score
-    metadata = {k: v for k, v in node.metadata.items() if not k.startswith("lazyllm_")}
-    metadata |= fields
+    metadata = metadata_of(node, doc_fields)
     if isinstance(node, QADocNode):
         metadata |= {"question": node.text, "answer": node.answer}
     return Hit(

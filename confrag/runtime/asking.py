@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import queue
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
-import lazyllm
 from lazyllm.components.prompter import EmptyPrompter
 
+from confrag.build.at_once import at_once
 from confrag.build.document import build_transforms
 from confrag.build.models.chat import ChatModel
 from confrag.build.models.resilience import BusyError
@@ -27,9 +25,6 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 """Before a call is repeated because the server was busy; the pause doubles each time."""
 _ANOTHER_WAY = 0.5
 """Temperature when a reply could not be used: at 0 the model would write the same once more."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def askable(texts: Sequence[str]) -> list[str]:
@@ -134,7 +129,7 @@ class Asker:
         def ask(text: str) -> tuple[str, str | None]:
             return text, self._one(talk, text, stopped)
 
-        for text, reply in _at_once(ask, texts, self._concurrency, stopped):
+        for text, reply in at_once(ask, texts, self._concurrency, stopped):
             if reply is not None:
                 replies[text] = reply
                 self._done += 1
@@ -187,47 +182,3 @@ class Asker:
             left = self._calls_left()
             self.calls += left
             return left
-
-
-def _at_once(
-    work: Callable[[Item], Result], items: Sequence[Item], workers: int, stopped: threading.Event
-) -> Iterator[Result]:
-    """The results of the items as they come; `stopped` is set when no more of them are wanted.
-
-    After an error the calls under way are waited for, since they have been paid for. The threads are daemons, unlike
-    those of `concurrent.futures`, so that an interrupted process does not wait.
-    """
-    todo: queue.SimpleQueue[Item] = queue.SimpleQueue()
-    for item in items:
-        todo.put(item)
-    done: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
-
-    def run() -> None:
-        with lazyllm.new_session():
-            while not stopped.is_set():
-                try:
-                    item = todo.get_nowait()
-                except queue.Empty:
-                    return
-                try:
-                    done.put((work(item), None))
-                except BaseException as error:  # noqa: BLE001 - it is raised where the results are read
-                    stopped.set()
-                    done.put((None, error))
-
-    names = [f"confrag-ask-{number}" for number in range(min(workers, len(items)))]
-    threads = [threading.Thread(target=run, name=name, daemon=True) for name in names]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in items:
-            result, error = done.get()
-            if error is not None:
-                raise error
-            yield result  # type: ignore[misc]
-    except Exception:
-        for thread in threads:
-            thread.join()
-        raise
-    finally:
-        stopped.set()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from confrag.schema.history import History
+
 __all__ = ["Answer", "CorpusReport", "FailedFile", "Hit"]
 
 
@@ -37,10 +39,14 @@ class Answer:
     """An answer with its numbered sources: source 1 is ``sources[0]``.
 
     Attributes:
-        timings_ms: milliseconds of ``rewrite``, ``retrieve``, ``rerank``, ``generate`` and ``total``.
+        timings_ms: milliseconds of ``rewrite``, ``retrieve``, ``rerank``, ``generate`` and ``total``; of an answer that
+            was streamed also ``first_token``, from the question to the first piece.
         tokens: ``prompt`` and ``completion``, as the model counted them.
         partial: branches of the recall are missing, and `missing` names them, each with the reason.
         rewritten: the question that was searched by, where a model has rewritten it.
+        citations: numbers of the sources that the text cites.
+        dangling: how many numbers were taken out of the text, since they refer to no source.
+        history: what was said before the question.
     """
 
     query: str
@@ -52,6 +58,9 @@ class Answer:
     partial: bool = False
     missing: dict[str, str] = field(default_factory=dict)
     rewritten: str | None = None
+    citations: tuple[int, ...] = ()
+    dangling: int = 0
+    history: History = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The answer as in the JSON of ``confrag run``."""
@@ -62,6 +71,9 @@ class Answer:
             "partial": self.partial,
             **({"missing": self.missing} if self.missing else {}),
             **({"rewritten": self.rewritten} if self.rewritten is not None else {}),
+            **({"history": [dict(turn) for turn in self.history]} if self.history else {}),
+            "citations": list(self.citations),
+            "dangling": self.dangling,
             "sources": [asdict(source) for source in self.sources],
             "timings_ms": self.timings_ms,
             "tokens": self.tokens,

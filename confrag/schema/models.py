@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from confrag.schema.base import Count, EnvName, Family, Flag, Name, Number, Spec, Text
 
@@ -91,7 +91,7 @@ class OpenAICompatibleSpec(ServedSpec):
     """A server with the interface of OpenAI: vLLM, llama.cpp, Ollama, a company gateway, ..."""
 
     kind: Literal["openai_compatible"]
-    base_url: Url | Literal["served"]
+    base_url: Annotated[Text, Field(pattern=r"^(served|https?://[^\s]+)$")]
     """Up to and including ``/v1``; ``served``: wherever ``confrag models serve`` runs the model.
 
     Reranking: what stands before ``/rerank``, the interface that Cohere, Jina and vLLM share.
@@ -142,19 +142,27 @@ FRAMEWORKS: Mapping[str, tuple[str, ...]] = {
 }
 """Role -> the frameworks that LazyLLM deploys such a model with; the first that is installed goes for ``auto``."""
 
-ShellWord = Annotated[str, Field(strict=True, max_length=1000, pattern=r"^[\w./:=+,@%~-]*$")]
-"""LazyLLM puts it into a command line for a shell."""
+
+def _plain(value: int | float | bool | str) -> int | float | bool | str:
+    if isinstance(value, str) and not re.fullmatch(r"[\w./:=+,@%~-]{1,1000}", value):
+        raise ValueError(
+            f"{value!r} must be one plain word, a number, true or false: LazyLLM puts it into a command line of a shell"
+        )
+    return value
+
+
+ShellWord = Annotated[Text, AfterValidator(_plain)]
 
 
 class TrainableSpec(ModelSpec):
     """A model that LazyLLM deploys here, by its name: ``TrainableModule`` with a serving framework. Needs a GPU."""
 
     kind: Literal["trainable"]
-    model: Annotated[ShellWord, Field(min_length=1)]
+    model: ShellWord
     """A folder, or a name that LazyLLM can fetch."""
     deploy: Literal["vllm", "lightllm", "lmdeploy", "infinity", "auto"] = "auto"
     """The framework; ``infinity`` for embedding and reranking, the others for chat, ``auto`` for what is there."""
-    options: Mapping[EnvName, ShellWord | int | float | bool] = Field(default_factory=dict)
+    options: Mapping[EnvName, Annotated[bool | int | float | str, AfterValidator(_plain)]] = Field(default_factory=dict)
     """Passed on to the framework: ``tp: 2``, ``max_model_len: 8192``."""
     trust_remote_code: Flag = False
     """Let the framework run code that comes with the model."""

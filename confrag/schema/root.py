@@ -14,32 +14,12 @@ from confrag.schema.doc_fields import DocFields
 from confrag.schema.indices import INDEX_KINDS, IndexSpec
 from confrag.schema.models import MODELS, ModelSpec
 from confrag.schema.nodes import NodeGroupSpec
+from confrag.schema.prompts import PromptsSpec
 from confrag.schema.retrieval import RetrieverSpec
 from confrag.schema.steps import Step
 from confrag.schema.store import MapStoreSpec, StoreSpec, tagged
 
 STORES = Family("store", tag="type")
-
-
-class AnswerPromptSpec(Spec):
-    """The prompt of the answering model."""
-
-    system: Annotated[Text, Field(min_length=1)]
-    """What the model is told about its task."""
-    user: Annotated[Text, Field(min_length=1)]
-    """Holds ``{context}`` (the numbered passages) and ``{question}``."""
-
-
-class PromptsSpec(Spec):
-    """The texts that the engine speaks with."""
-
-    answer: AnswerPromptSpec
-    no_source: Annotated[Text, Field(min_length=1)]
-    """The answer when nothing was found."""
-    quoted: Annotated[Text, Field(min_length=1)]
-    """What introduces the quotations of an extractive answer."""
-    rewrite: Annotated[Text, Field(min_length=1)] | None = None
-    """What a model is told that rewrites questions (`kind: rewrite`)."""
 
 
 class GenerationSpec(Spec):
@@ -52,7 +32,8 @@ class GenerationSpec(Spec):
     max_tokens: Annotated[int, Field(strict=True, ge=1, le=131_072)] = 256
     """Upper bound of an answer, in tokens of the model."""
     context_tokens: Annotated[int, Field(strict=True, ge=64, le=1_048_576)] = 1024
-    """Budget of the passages in the prompt, in GPT-2 tokens; the best passages go first."""
+    """Budget of the passages in the prompt; the best go first. In the model's own tokens where it can be asked (the
+    kinds local and vllm), else in GPT-2's."""
     stream: Flag = True
     """Show the answer while it is written, on a terminal."""
 
@@ -82,6 +63,8 @@ class Options(Spec):
     """A question, or several."""
     queries_file: Name | None = None
     """A file of questions: one a line, or JSON lines with the key ``query``."""
+    stream: Flag | None = None
+    """Ask for the answer piece by piece; left out: on a terminal, unless `generation.stream` is off."""
     filters: Mapping[Name, Any] = Field(default_factory=dict)
     """Which documents the questions may be answered from: field -> value, list of values, or ``{">=": value}``."""
     output: Literal["text", "json"] = "text"

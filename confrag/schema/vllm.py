@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
-from confrag.schema.base import Flag, Name, Number, Text
+from confrag.schema.base import Flag, Name, Number
 from confrag.schema.models import ModelSpec
 
-__all__ = ["OWN_FLAGS", "FlagValue", "VllmSpec"]
+__all__ = ["VllmSpec"]
 
 FlagName = Annotated[str, StringConstraints(strict=True, max_length=100, pattern=r"^[a-z][a-z0-9_]*$")]
-FlagValue = (
-    Flag | Annotated[int, Field(strict=True)] | Number | Text | Mapping[str, object] | tuple[str | int | float, ...]
-)
-
-OWN_FLAGS: Mapping[str, str] = {
+_OWN_FLAGS: Mapping[str, str] = {
     "model": "path",
     "quantization": "quantization",
     "tensor_parallel_size": "tensor_parallel_size",
@@ -74,7 +70,7 @@ class VllmSpec(ModelSpec):
     """Number format of weights and activations."""
     trust_remote_code: Flag = False
     """Run Python code that comes with the checkpoint."""
-    args: Mapping[FlagName, FlagValue] = Field(default_factory=dict)
+    args: Mapping[FlagName, Any] = Field(default_factory=dict)
     """More flags of ``vllm serve``: ``max_num_seqs: 16``, ``enforce_eager: true``; ``false`` gives ``--no-...``."""
     python: Name | None = None
     """Interpreter of an environment that has vLLM; left out: the one that runs confrag."""
@@ -89,15 +85,17 @@ class VllmSpec(ModelSpec):
 
     @field_validator("args")
     @classmethod
-    def _no_own_flags(cls, args: Mapping[str, object]) -> Mapping[str, object]:
-        for flag in args:
+    def _flags(cls, args: Mapping[str, object]) -> Mapping[str, object]:
+        for flag, value in args.items():
             _refuse(flag)
+            if not isinstance(value, bool | int | float | str | list | Mapping):
+                raise ValueError(f"'{flag}' takes text, a number, true or false, a list or a mapping")
         return args
 
 
 def _refuse(flag: str) -> None:
     """The server takes any unambiguous beginning of a flag, so these are refused, too."""
-    for own, key in OWN_FLAGS.items():
+    for own, key in _OWN_FLAGS.items():
         if own.startswith(flag):
             raise ValueError(f"'{flag}' has a key of its own: use '{key}' beside 'args'")
     for fixed in (*_FIXED, *_CODE):

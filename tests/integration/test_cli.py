@@ -22,7 +22,7 @@ EXTRACTIVE = ("llm=extractive", "corpus.path=harbour")
 QUESTION = "When does the harbour office open?"
 models = pytest.mark.models
 
-ANSWER_KEYS = ["query", "answer", "cached", "partial", "sources", "timings_ms", "tokens"]
+ANSWER_KEYS = ["query", "answer", "cached", "partial", "citations", "dangling", "sources", "timings_ms", "tokens"]
 CORPUS_KEYS = ["version", "files", "added", "changed", "removed", "unchanged", "failed", "nodes", "embedded"]
 SOURCE_KEYS = ["id", "file", "group", "score", "rerank_score", "route", "text", "metadata"]
 

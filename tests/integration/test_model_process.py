@@ -1,4 +1,4 @@
-"""Model servers as processes, with a stand-in for vLLM: started, found again, ended; and what is said when they fail."""
+"""Model servers as processes, with a stand-in for vLLM: started, found again, ended; what is said when they fail."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 import confrag
 from confrag.build.models.services import Service, announce, claimed, folder, named, running
 from confrag.cli import main
+from tests.chat import chat_server
 
 FAKE = Path(__file__).parents[1] / "fake_vllm"
 QUESTION = "When does the harbour office open?"
@@ -93,6 +94,7 @@ def test_it_answers_and_ends(settings: list[str], checkpoint: Callable[..., Path
         app.close()
     assert not alive(server)
     app.close()  # once more does no harm
+    assert not list(folder(app.compiled.state_dir).iterdir())
 
 
 def test_nothing_is_left_of_a_server_that_heeds_no_signal(
@@ -114,6 +116,8 @@ def test_the_end_of_the_log_is_shown(settings: list[str], checkpoint: Callable[.
     assert message.startswith("the vLLM server of 'smol' has ended at its start (exit code 1). The end of its log, ")
     assert str(tmp_path / "state" / "services" / "smol-") in message
     assert message.endswith("\n  loading weights\n  CUDA out of memory")
+    (log,) = (tmp_path / "state" / "services").glob("*.log")
+    assert log.read_text("utf-8").endswith("CUDA out of memory\n")
 
 
 def test_it_takes_too_long(settings: list[str], checkpoint: Callable[..., Path]) -> None:
@@ -121,6 +125,14 @@ def test_it_takes_too_long(settings: list[str], checkpoint: Callable[..., Path])
     with pytest.raises(confrag.ServiceError, match=r"is not ready after 2 s \(GET http://127.0.0.1:\d+/health\)"):
         app_of([*settings, "models.llm.startup_timeout_s=2.0"]).start()
     assert not any(alive(pid) for pid in pids(path))
+
+
+def test_a_port_that_is_taken(settings: list[str], checkpoint: Callable[..., Path]) -> None:
+    checkpoint()
+    with chat_server(lambda message: "from somebody else") as other:
+        port = other.url.rpartition(":")[2].removesuffix("/v1")
+        with pytest.raises(confrag.UserError, match=rf"port = {port}: cannot be used \(Address already in use\); name"):
+            app_of([*settings, f"models.llm.port={port}"]).start()
 
 
 def test_a_failed_start_ends_it(settings: list[str], checkpoint: Callable[..., Path], tmp_path: Path) -> None:

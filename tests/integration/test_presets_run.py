@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chat import chat_server
-from tests.integration.conftest import Running
-
 import confrag
 from confrag.config.sources import options
+from tests.chat import chat_server
+from tests.integration.conftest import Running
 
 pytestmark = pytest.mark.models
 

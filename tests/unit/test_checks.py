@@ -145,12 +145,12 @@ def faults(*overrides: str, conf: str = "multi_route") -> list[str]:
         ),
         ("queries_file=no.txt", "queries_file = 'no.txt': there is no such file"),
         (
-            "prompts.answer.user='{context}'",
-            "prompts.answer.user = '{context}': has no {question}, so the model would not see it",
+            "prompts.answer.user='{{ context }}'",
+            "prompts.answer.user = '{{ context }}': has no {{ question }}, so the model would not see it",
         ),
         (
-            "prompts.answer.user='{question}'",
-            "prompts.answer.user = '{question}': has no {context}, so the model would not see it",
+            "prompts.answer.user='{{ question }}'",
+            "prompts.answer.user = '{{ question }}': has no {{ context }}, so the model would not see it",
         ),
     ],
 )
@@ -413,8 +413,6 @@ def test_python_is_told_the_same() -> None:
 
     with pytest.raises(UserError, match=r"retrievers\.chunk\.topkk = 3: unknown key"):
         confrag.load("map", ["retrievers.chunk.topkk=3"])
-
-
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ EMBED = Params(
 
 def test_a_whole_plan() -> None:
     """`hybrid`, spelled out: two routes over one group, fused, and a store under `state_dir`."""
-    plan = planned("hybrid", "llm=extractive", "prompts.answer.system=S", "prompts.answer.user='{context} {question}'")
+    user = "{{ context }} {{ question }}"
+    plan = planned("hybrid", "llm=extractive", "prompts.answer.system=S", f"prompts.answer.user='{user}'")
     assert plan == Plan(
         name="hybrid",
         collection=plan.collection,
@@ -114,7 +115,8 @@ def test_a_whole_plan() -> None:
         answer=AnswerPlan(
             model="llm",
             system="S",
-            user="{context} {question}",
+            user=user,
+            citations="number",
             no_source="Nothing in the corpus matches this question, so there is no answer to give.",
             quoted="No model was asked. The best passages are:",
             temperature=0.0,

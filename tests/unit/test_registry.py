@@ -66,7 +66,10 @@ def test_a_name_is_taken_once() -> None:
 def test_a_family_that_is_not_there() -> None:
     with pytest.raises(UserError) as caught:
         register("transform", "x", ParagraphSpec, "m:f")
-    assert str(caught.value) == "unknown family 'transform'; known: stores, transforms, indices, models, steps, merges"
+    assert (
+        str(caught.value)
+        == "unknown family 'transform'; known: stores, transforms, indices, caches, cache_backends, models, steps, merges"
+    )
 
 
 @pytest.mark.usefixtures("_clean")

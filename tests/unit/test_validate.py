@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from confrag.config import Composed, Config, compose, load, validate
 from confrag.errors import ConfigError, Problem, UserError
 from confrag.plan import compile_plan
+from confrag.schema.models import MODELS
 from confrag.schema.store import ChromaStoreSpec, MapStoreSpec, MilvusStoreSpec, SplitStoreSpec
 
 WritePreset = Callable[[str | bytes], Path]
@@ -47,7 +48,9 @@ def problems(data: dict[str, Any], *overrides: str) -> list[str]:
 
 
 LOCAL_KEYS = "role, kind, model, threads, query_prefix, passage_prefix, pooling, max_length, context"
-RETRIEVER_KEYS = "group, target, topk, similarity, similarity_cut_off, index, embed_keys, filters, window, weight, priority"
+RETRIEVER_KEYS = (
+    "group, target, topk, similarity, similarity_cut_off, index, embed_keys, filters, window, weight, priority"
+)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ RETRIEVER_KEYS = "group, target, topk, similarity, similarity_cut_off, index, em
         (
             "models__embed__kind",
             "lokal",
-            "models.embed.kind = 'lokal': must be one of: local, extractive, openai_compatible. Did you mean 'local'?",
+            f"models.embed.kind = 'lokal': must be one of: {', '.join(MODELS.names)}. Did you mean 'local'?",
         ),
         (
             "store_conf__type",

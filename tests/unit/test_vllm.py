@@ -11,6 +11,7 @@ import pytest
 
 from confrag.build import prepare
 from confrag.build.models.vllm import build, command, mark, served_name, start
+from confrag.cli import main
 from confrag.config import load
 from confrag.errors import ConfigError, MissingDependencyError, UserError
 from confrag.plan import compile_plan
@@ -90,6 +91,7 @@ def test_more_flags_keep_their_types() -> None:
         ("{trust_remote: true}", "'trust_remote' has a key of its own: use 'trust_remote_code' beside 'args'"),
         ("{quantization: fp8}", "'quantization' has a key of its own: use 'quantization' beside 'args'"),
         ("{middleware: os.system}", "'middleware' cannot be given: --middleware loads code"),
+        ("{seed: null}", "'seed' takes text, a number, true or false, a list or a mapping"),
     ],
 )
 def test_flags_that_are_not_taken(args: str, message: str) -> None:
@@ -151,3 +153,9 @@ def test_a_folder_without_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "fake_vllm"))
     with pytest.raises(UserError, match=r"holds no checkpoint: a folder with config.json, tokenizer and weights"):
         start(path=str(tmp_path), python=sys.executable)
+
+
+def test_doctor_says_that_it_is_missing(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    assert main(["doctor", "conf=vllm"]) == 2
+    assert "the model kind 'vllm' needs the package 'vllm', which is not installed" in capfd.readouterr().out

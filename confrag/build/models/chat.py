@@ -9,6 +9,8 @@ from typing import Any
 import lazyllm
 
 from confrag.build.models.resilience import Calls
+from confrag.build.models.tokens import Tokenizer
+from confrag.build.private import without_codes
 
 __all__ = ["ChatModel", "online"]
 
@@ -27,6 +29,8 @@ class ChatModel:
         shutdown: ends the server behind it, where it is ours.
         calls: how patiently it is asked; one for all who use the model.
         fallbacks: asked in their order when this one gives no answer; closed by whoever built them.
+        tokenizer: counts as the model does; None where it cannot be asked.
+        context: tokens of prompt and answer together that it holds, where the configuration says so.
     """
 
     module: Any
@@ -34,6 +38,8 @@ class ChatModel:
     shutdown: Callable[[], None] = _nothing
     calls: Calls = field(default_factory=Calls)
     fallbacks: tuple[ChatModel, ...] = ()
+    tokenizer: Tokenizer | None = None
+    context: int | None = None
 
     def close(self) -> None:
         """End what was started for it."""
@@ -42,12 +48,14 @@ class ChatModel:
 
 def online(base_url: str, model: str, api_key: str | None, timeout_s: float) -> Any:
     """LazyLLM's OnlineChatModule for a server with the interface of OpenAI."""
-    return lazyllm.OnlineChatModule(
-        source="openai",
-        base_url=base_url.rstrip("/") + "/",
-        model=model,
-        api_key=api_key,
-        skip_auth=api_key is None,
-        stream=False,
-        timeout=timeout_s,
+    return without_codes(
+        lazyllm.OnlineChatModule(
+            source="openai",
+            base_url=base_url.rstrip("/") + "/",
+            model=model,
+            api_key=api_key,
+            skip_auth=api_key is None,
+            stream=False,
+            timeout=timeout_s,
+        )
     )

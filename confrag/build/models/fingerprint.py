@@ -10,6 +10,7 @@ from typing import Any
 from confrag.plan.compile import OF_THE_QUERY
 from confrag.plan.model import ModelPlan, canonical
 from confrag.registry.catalogue import CATALOGUE
+from confrag.registry.sources import ELSEWHERE
 
 __all__ = ["fingerprint"]
 
@@ -17,7 +18,8 @@ __all__ = ["fingerprint"]
 def fingerprint(model: ModelPlan) -> str:
     """A digest of a model's parameters and, for a model on disk, of its files; 32 hexadecimal digits."""
     parameters: dict[str, Any] = {key: value for key, value in model.params.items() if key not in OF_THE_QUERY}
-    parts = [model.kind, parameters, _files(model.params)]
+    # Elsewhere a model only has a name, which may be that of a folder here by chance.
+    parts = [model.kind, parameters, [] if model.kind in ELSEWHERE else _files(model.params)]
     return hashlib.sha256(canonical(parts).encode()).hexdigest()[:32]
 
 

@@ -41,9 +41,16 @@ def build(
     if role == "rerank":
         return build_rerank(model=model, max_length=max_length, threads=threads, progress=progress)
     from confrag.build.models.chat import ChatModel, online
+    from confrag.build.models.tokens import ServerTokenizer
 
     server = build_chat_server(model=model, context=context, threads=threads, progress=progress)
-    return ChatModel(online(server.base_url, model, None, 600.0), f"the local chat model '{model}'", server.close)
+    return ChatModel(
+        online(server.base_url, model, None, 600.0),
+        f"the local chat model '{model}'",
+        server.close,
+        tokenizer=ServerTokenizer(server.base_url, model),
+        context=context,
+    )
 
 
 def build_embed(

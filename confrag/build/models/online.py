@@ -17,7 +17,7 @@ from confrag.build.models.endpoint import Endpoint
 from confrag.build.models.openai_compatible import ROLES, key_of
 from confrag.build.models.resilience import Calls
 from confrag.build.models.served import ServedEmbedder, ServedReranker
-from confrag.build.private import OnlineWire
+from confrag.build.private import OnlineWire, without_codes
 from confrag.build.progress import ProgressFn, silent
 
 __all__ = ["build"]
@@ -55,7 +55,7 @@ def build(
         module = lazyllm.OnlineChatModule(
             source=source, model=model, base_url=address, api_key=key, stream=False, timeout=timeout_s
         )
-        return ChatModel(module, place, calls=calls)
+        return ChatModel(without_codes(module), place, calls=calls)
     most = batch_texts if role == "embed" else 1
     module = lazyllm.OnlineEmbeddingModule(
         source=source, model=model, type=role, base_url=address, api_key=key, batch_size=most, num_worker=1

@@ -50,7 +50,7 @@ def build(
         ServiceError: with `verify_at_start`, the server does not answer, and nothing stands in for it.
         UserError: it does not serve the model; or the environment variable of the key is not set.
     """
-    base_url = address(base_url, model, state_dir)
+    served, base_url = base_url == "served", address(base_url, model, state_dir)
     key = key_of(api_key_env, base_url) if api_key_env else None
     if verify_at_start:
         try:
@@ -63,8 +63,11 @@ def build(
     calls = Calls(retries=retries, backoff_s=backoff_s, concurrency=concurrency, rate_limit=rate_limit)
     if role == "chat":
         from confrag.build.models.chat import ChatModel, online
+        from confrag.build.models.tokens import ServerTokenizer
 
-        return ChatModel(online(base_url, model, key, timeout_s), place, calls=calls)
+        # Who serves it, vLLM or llama.cpp, is known only where `confrag models serve` did.
+        tokenizer = ServerTokenizer(base_url, model) if served else None
+        return ChatModel(online(base_url, model, key, timeout_s), place, calls=calls, tokenizer=tokenizer)
     from confrag.build.models.endpoint import Endpoint
     from confrag.build.models.served import ServedEmbedder, ServedReranker
 
@@ -106,7 +109,7 @@ def key_of(variable: str, place: str) -> str:
     return key
 
 
-def verify(base_url: str, model: str, api_key_env: str | None, timeout_s: float, role: Role = "chat") -> None:
+def verify(base_url: str, model: str, api_key_env: str | None, timeout_s: float, role: str = "chat") -> None:
     """Ask the server which models it serves.
 
     Raises:
@@ -127,9 +130,10 @@ def verify(base_url: str, model: str, api_key_env: str | None, timeout_s: float,
         raise ServiceError(f"{server} answered GET {url} with HTTP {error.code}{hint}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
+        start = f", for example with 'vllm serve {model}' or 'llama-server -m FILE.gguf'" if role == "chat" else ""
         raise ServiceError(
-            f"{server} does not answer (GET {url}: {reason}). Start it, for example with "
-            f"'vllm serve {model}' or 'llama-server -m FILE.gguf', or name another one with models.llm.base_url=URL"
+            f"{server} does not answer (GET {url}: {reason}). Start it{start}, or name another one with "
+            f"models.{'llm' if role == 'chat' else role}.base_url=URL"
         ) from None
     if served and model not in served:
         raise UserError(f"{server} does not serve the model '{model}'; it serves: {', '.join(served)}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from threading import Event
 from typing import Any
 
 import numpy as np
 
+from confrag.build.at_once import at_once
 from confrag.build.models.endpoint import Endpoint
 from confrag.build.models.protocols import Vectors
 from confrag.build.progress import ProgressFn, silent
@@ -75,16 +76,17 @@ class ServedEmbedder:
             return np.empty((0, self._dim), np.float32)
         prefixed = [self._passage_prefix + text for text in texts]
         parts = list(batches(prefixed, self._batch_texts, self._batch_chars))
-        pool = ThreadPoolExecutor(min(len(parts), self._endpoint.calls.concurrency or 1), "confrag-embed")
+        found: dict[int, Vectors] = {}
         done = 0
-        try:
-            tasks = [pool.submit(self._embed, part) for part in parts]
-            for task in as_completed(tasks):
-                done += len(task.result())
-                progress("embed", done, len(texts))
-            return np.concatenate([task.result() for task in tasks])
-        finally:
-            pool.shutdown(cancel_futures=True)
+
+        def embed(number: int) -> tuple[int, Vectors]:
+            return number, self._embed(parts[number])
+
+        for number, rows in at_once(embed, range(len(parts)), self._endpoint.calls.concurrency or 1, Event()):
+            found[number] = rows
+            done += len(rows)
+            progress("embed", done, len(texts))
+        return np.concatenate([found[number] for number in range(len(parts))])
 
     def query(self, text: str) -> Vectors:
         """Embed a question: `[dim] float32`, unit length."""

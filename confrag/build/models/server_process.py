@@ -30,7 +30,7 @@ class ServerProcess:
     Args:
         command: program and arguments; no shell reads them.
         base_url: where it will listen, up to and including ``/v1``.
-        log: file that takes what it prints; written anew.
+        log: file that takes what it prints; it stays only when the server has failed.
         label: how messages name it.
         environment: variables that it gets where they are not set already.
 
@@ -44,6 +44,7 @@ class ServerProcess:
         self.base_url = base_url
         self.log = log
         self.label = label
+        self._failed = False
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_bytes(b"")
@@ -107,6 +108,8 @@ class ServerProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        if not self._failed:
+            self.log.unlink(missing_ok=True)
 
     @property
     def _health(self) -> str:
@@ -122,14 +125,25 @@ class ServerProcess:
             return False
 
     def _last_lines(self) -> str:
+        self._failed = True
         lines = [line for line in self.log.read_text("utf-8", errors="replace").splitlines() if line.strip()]
         shown = "".join(f"\n  {line[:300]}" for line in lines[-_LAST_LINES:]) or "\n  (nothing)"
         return f". The end of its log, {self.log}:{shown}"
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens at."""
+def free_port(wanted: int = 0) -> int:
+    """A port of the loopback interface that nobody listens at: `wanted`, or for 0 any.
+
+    Raises:
+        UserError: somebody listens at the one that is wanted, and would be taken for the server.
+    """
     with closing(socket.socket()) as listener:
-        listener.bind((HOST, 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are just ending do not count
+        try:
+            listener.bind((HOST, wanted))
+        except OSError as error:
+            raise UserError(
+                f"port = {wanted}: cannot be used ({error.strerror}); name another one, or 0 for one that is free"
+            ) from None
         port: int = listener.getsockname()[1]
         return port

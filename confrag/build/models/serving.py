@@ -53,8 +53,13 @@ def mark_of(model: ModelPlan) -> str:
     )
 
 
-def start(model: ModelPlan, progress: ProgressFn = silent) -> Served:
+def start(model: ModelPlan, progress: ProgressFn = silent, parallel: int = 1) -> Served:
     """Start the server of a chat model of kind `vllm` or `local`, and wait until it is ready.
+
+    Args:
+        model: of a plan.
+        progress: told how far it is.
+        parallel: requests that llama.cpp computes at once; vLLM decides that itself.
 
     Raises:
         UserError: there is no such model, or it cannot be loaded.
@@ -69,5 +74,7 @@ def start(model: ModelPlan, progress: ProgressFn = silent) -> Served:
         return Served(vllm.served_name(keys["path"]), server.base_url, server.close, server.check, server.pid)
     from confrag.build.models.local import build_chat_server
 
-    llama = build_chat_server(model=keys["model"], context=keys["context"], threads=keys["threads"], progress=progress)
+    llama = build_chat_server(
+        model=keys["model"], context=keys["context"], threads=keys["threads"], parallel=parallel, progress=progress
+    )
     return Served(llama.alias, llama.base_url, llama.close)

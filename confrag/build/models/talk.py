@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,6 +129,8 @@ def _once(module: Any, message: str | dict[str, str], listener: _Listener | None
     text, cut, usage = "", "", {}
     try:
         text = chat(message, stream_output=stream_to(listener) if listener else False, max_retries=1, **sampling)
+        if isinstance(text, dict):  # a stream whose server does not say who speaks
+            text = text.get("content") or ""
     except (ConfragError, BusyError, RefusedError, FailedError):
         raise
     except Exception as error:
@@ -147,7 +149,7 @@ def _once(module: Any, message: str | dict[str, str], listener: _Listener | None
 
 def _meaning(error: Exception) -> Exception:
     """What an error of LazyLLM's says about asking again."""
-    failure = getattr(getattr(error, "terminal", None), "failure", None) or getattr(error, "failure", None)
+    failure = next(filter(None, map(_failure, _chain(error))), None)
     status, code = getattr(failure, "provider_http_status", None) or 0, getattr(failure, "code", "")
     if code in _BUSY or status >= 500 or (failure is None and _of_transport(error)):
         return BusyError(reason(error), retry_after(response_headers(error).get("Retry-After")))
@@ -156,13 +158,19 @@ def _meaning(error: Exception) -> Exception:
     return FailedError(reason(error) + ("; check the key" if code in _OF_THE_KEY else ""))
 
 
-def _of_transport(error: BaseException | None) -> bool:
-    """Whether the connection failed. Sources with an interface of their own come with the error of `requests`."""
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those behind it. Of sources with an interface of their own, LazyLLM wraps what was raised."""
     while error is not None:
-        if isinstance(error, requests.ConnectionError | requests.Timeout):
-            return True
+        yield error
         error = error.__cause__ or error.__context__
-    return False
+
+
+def _failure(error: BaseException) -> Any:
+    return getattr(getattr(error, "terminal", None), "failure", None) or getattr(error, "failure", None)
+
+
+def _of_transport(error: BaseException) -> bool:
+    return any(isinstance(link, requests.ConnectionError | requests.Timeout) for link in _chain(error))
 
 
 def _cut_short(error: Exception) -> str:
@@ -178,7 +186,5 @@ def _cut_short(error: Exception) -> str:
 
 def reason(error: BaseException) -> str:
     """The first cause of an error, in one line."""
-    root = error
-    while root.__cause__ or root.__context__:
-        root = root.__cause__ or root.__context__ or root
+    *_, root = _chain(error)
     return " ".join(str(root).split())[:300] or type(root).__name__

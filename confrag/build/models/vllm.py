@@ -11,7 +11,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from confrag.errors import MissingDependencyError, UserError
 if TYPE_CHECKING:
     from confrag.build.models.chat import ChatModel
 
-__all__ = ["build", "command", "mark", "served_name", "start"]
+__all__ = ["build", "command", "interpreter_with_vllm", "mark", "served_name", "start"]
 
 _INSTALL = "pip install 'confrag[vllm]'"
 _ENVIRONMENT = {"VLLM_HOST_IP": HOST, "VLLM_NO_USAGE_STATS": "1"}
@@ -46,15 +46,20 @@ def build(*, role: str, timeout_s: float = 120.0, progress: ProgressFn = silent,
         ServiceError: the server does not start; the message shows the end of its log.
     """
     from confrag.build.models.chat import ChatModel, online
+    from confrag.build.models.tokens import ServerTokenizer
+
+    def chat(base_url: str, place: str, close: Callable[[], None] = lambda: None) -> ChatModel:
+        module, tokenizer = online(base_url, name, None, timeout_s), ServerTokenizer(base_url, name)
+        return ChatModel(module, place, close, tokenizer=tokenizer, context=keys.get("max_model_len"))
 
     name, wanted = served_name(keys["path"]), mark(keys)
     place = f"the vLLM model '{name}'"
     for service in running(keys.get("state_dir")):
         if service.fingerprint == wanted:
-            return ChatModel(online(service.base_url, name, None, timeout_s), f"{place} at {service.base_url}")
+            return chat(service.base_url, f"{place} at {service.base_url}")
     server = start(progress=progress, **keys)
     try:
-        return ChatModel(online(server.base_url, name, None, timeout_s), place, server.close)
+        return chat(server.base_url, place, server.close)
     except BaseException:
         server.close()
         raise
@@ -71,9 +76,9 @@ def start(
     **keys: Any,
 ) -> ServerProcess:
     """Start a server and wait until it is ready. Takes the keys of `VllmSpec`, raises what `build` does."""
-    interpreter = _interpreter(python)
+    interpreter = interpreter_with_vllm(python)
     model = _model(path)
-    port = port or free_port()
+    port = free_port(port)
     name = served_name(path)
     log = folder(state_dir) / f"{name.replace('/', '--')}-{port}.log"
     server = ServerProcess(
@@ -166,8 +171,13 @@ def _model(path: str) -> str:
     return str(found)
 
 
-def _interpreter(python: str | None) -> str:
-    """The interpreter of an environment that has vLLM."""
+def interpreter_with_vllm(python: str | None) -> str:
+    """The interpreter of an environment that has vLLM: the one named, or the one that runs this.
+
+    Raises:
+        MissingDependencyError: vLLM is not installed here.
+        UserError: the interpreter that is named cannot be run, or has no vLLM.
+    """
     if python is None:
         if importlib.util.find_spec("vllm") is None:
             raise MissingDependencyError("vllm", _INSTALL, "the model kind 'vllm'")

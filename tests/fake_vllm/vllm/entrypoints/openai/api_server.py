@@ -45,16 +45,32 @@ def main() -> None:
 def _handler(name: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._send({} if self.path == "/health" else {"data": [{"id": name}]})
+            answers = {"/health": {}, "/version": {"version": "0.0.0"}, "/v1/models": {"data": [{"id": name}]}}
+            self._send(answers[self.path])
 
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if request["model"] != name:
                 self.send_error(404)
                 return
-            message = {"role": "assistant", "content": f"answered by process {os.getpid()} [1]"}
+            text = f"answered by process {os.getpid()} [1]"
+            if request.get("stream"):
+                self._stream(text)
+                return
+            message = {"role": "assistant", "content": text}
             choice = {"index": 0, "finish_reason": "stop", "message": message}
             self._send({"id": "1", "object": "chat.completion", "choices": [choice]})
+
+        def _stream(self, text: str) -> None:
+            words = [f"{word} " for word in text.split()]
+            events: list[dict[str, Any]] = [{"choices": [{"index": 0, "delta": {"content": word}}]} for word in words]
+            events.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+            events.append({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": len(words)}})
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            for data in (*map(json.dumps, events), "[DONE]"):
+                self.wfile.write(f"data: {data}\n\n".encode())
 
         def _send(self, body: dict[str, Any]) -> None:
             raw = json.dumps(body).encode()
