@@ -22,7 +22,7 @@ run: $(VENV)/.run
 
 test: $(VENV)/.test
 	$(BIN)/confrag models pull bge-small-en ms-marco-minilm e5-small-multilingual smollm2-135m splade-tiny-en
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 test-crash: $(VENV)/.test
 	CONFRAG_CRASH_CASES=50 $(BIN)/python -m pytest tests/crash

@@ -21,10 +21,9 @@ from confrag.build.models.protocols import Vectors
 from confrag.build.progress import ProgressFn, silent
 from confrag.config import Composed, compose, validate
 from confrag.plan import compile_plan
-from confrag.registry import FAMILIES
+from confrag.registry import FAMILIES, rebuild
 from confrag.runtime.results import CorpusReport
 from confrag.schema.models import ModelSpec
-from confrag.schema.root import Config
 
 prepare()
 
@@ -90,7 +89,7 @@ def hashed_registered() -> Iterator[None]:
     finally:
         family._kinds.clear()
         family._kinds.update(kinds)
-        Config.model_rebuild(force=True)
+        rebuild()
 
 
 class ShallowApp(confrag.App):

@@ -23,7 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "init": ("confrag.cli.init", "a starter project of your own"),
     "models": ("confrag.cli.models", "local models: ls, pull NAME, serve"),
     "cache": ("confrag.cli.cache", "the embedding cache: stats, clear"),
-    "bench": ("confrag.cli.bench", "measure this machine: startup"),
+    "bench": ("confrag.cli.bench", "measure this machine: startup, index, parallel, cache, model"),
     "doctor": ("confrag.cli.doctor", "what is installed, what is missing, which servers answer"),
 }
 """Verb -> module (with a function of the verb's name) and a line of help."""

@@ -32,7 +32,7 @@ def cache(argv: Sequence[str]) -> int:
     arguments = parse(argv)
     words = [word for word in arguments.overrides if "=" not in word and not word.startswith("~")]
     action, parts = (words[0], words[1:]) if words else ("", [])
-    understood = action == "stats" and not parts or action == "clear" and len(parts) < 2 and set(parts) <= {*_PARTS}
+    understood = (action == "stats" and not parts) or (action == "clear" and len(parts) < 2 and set(parts) <= {*_PARTS})
     if not understood or arguments.multirun or arguments.hydra:
         raise UserError(f"'cache {' '.join(argv)}' is not understood\n{USAGE['cache']}")
     overrides = [word for word in arguments.overrides if word not in words]

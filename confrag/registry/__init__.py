@@ -20,7 +20,7 @@ from confrag.schema.nodes import TRANSFORMS
 from confrag.schema.root import STORES, Config
 from confrag.schema.steps import STEPS
 
-__all__ = ["FAMILIES", "builder", "load_plugins", "register"]
+__all__ = ["FAMILIES", "builder", "load_plugins", "rebuild", "register"]
 
 FAMILIES: Mapping[str, Family] = {
     "stores": STORES,
@@ -61,9 +61,21 @@ def register(family: str, name: str, spec: type[Spec], builder: str | Callable[.
     FAMILIES[family].add(Kind(name, spec, target, summary or (spec.__doc__ or "").strip().partition("\n")[0]))
     if Config.__pydantic_complete__:
         # It has validated something already, by the kinds that there were.
-        Config.model_rebuild(force=True)
+        rebuild()
     if not isinstance(builder, str):
         _callables[target] = builder
+
+
+def rebuild() -> None:
+    """Let the schema know the kinds that there are by now, at any depth."""
+    pending: list[type[Spec]] = [Spec]
+    while pending:
+        for spec in pending.pop().__subclasses__():
+            pending.append(spec)
+            # pydantic would put what it has kept of a part into the whole; steps hold steps.
+            if "__pydantic_core_schema__" in spec.__dict__:
+                del spec.__pydantic_core_schema__
+    Config.model_rebuild(force=True)
 
 
 def builder(family: str, name: str) -> Callable[..., Any]:

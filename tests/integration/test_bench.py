@@ -17,8 +17,7 @@ from confrag.bench import parallel
 from confrag.bench.request import Request
 from confrag.bench.startup import IMPORT, MEASURES, STARTS
 from confrag.errors import UserError
-from confrag.registry import FAMILIES
-from confrag.schema.root import Config
+from confrag.registry import FAMILIES, rebuild
 
 pytestmark = pytest.mark.models
 
@@ -151,7 +150,7 @@ def test_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         FAMILIES["steps"]._kinds.clear()
         FAMILIES["steps"]._kinds.update(steps)
-        Config.model_rebuild(force=True)
+        rebuild()
     value = {(row.case, row.measure): row.value for row in report.rows}
     assert value["a branch that hangs", "threads left behind"] == 0
     assert value["a branch that hangs", "answer"] < 1000

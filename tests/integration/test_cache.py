@@ -19,8 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import confrag
-from confrag.registry import FAMILIES
-from confrag.schema.root import Config
+from confrag.registry import FAMILIES, rebuild
 from confrag.schema.steps import StepSpec
 from tests.chat import chat_server
 from tests.engine import Hashed, Workplace, hashed_registered
@@ -63,7 +62,7 @@ def _plugin() -> Iterator[None]:
         yield
         FAMILIES["steps"]._kinds.clear()
         FAMILIES["steps"]._kinds.update(steps)
-    Config.model_rebuild(force=True)
+    rebuild()
 
 
 @pytest.fixture(autouse=True)

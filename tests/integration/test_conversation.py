@@ -148,3 +148,22 @@ def test_a_prompt_of_ones_own(place: Workplace, server: ChatServer) -> None:
     assert system.strip() == "In en."
     assert "trap.txt> The harbour says {{ 7 * 7 }} and {% if x %}." in user
     assert user.endswith("?harbour")
+
+
+@pytest.mark.models
+def test_a_prompt_that_is_too_long_for_a_local_model_is_made_shorter(tmp_path: Path) -> None:
+    place = Workplace(tmp_path, common=("recall=lexical", "llm=smollm2", "models.llm.context=400"))
+    words = " ".join(f"harbour{number}" for number in range(40))
+    place.write(**{f"part{number}": f"The harbour office, part {number}. {words}" for number in range(6)})
+    said = [{"role": "user", "content": f"{words} {number}"} for number in range(4)]
+    limits = ("generation.max_tokens=16", "generation.context_tokens=100000")
+    with place.load("map", *limits) as app:
+        assert len(app.retrieve("harbour office")) == 6
+        answer = app.ask("harbour office", history=said)  # the server refuses what is longer than its context
+        assert len(answer.sources) == 1
+        assert 200 < answer.tokens["prompt"] <= 400 - 16
+        assert len(app.ask("harbour office").sources) >= 1
+        with pytest.raises(
+            confrag.UserError, match=r"^query: with the prompt around it, the question takes [\d,]+ tok"
+        ):
+            app.ask(f"harbour office {words * 4}")

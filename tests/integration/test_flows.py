@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 
 import confrag
-from confrag.registry import FAMILIES
-from confrag.schema.root import Config
+from confrag.registry import FAMILIES, rebuild
 from confrag.schema.steps import StepSpec
 from tests.engine import Workplace, hashed_registered
 
@@ -55,7 +54,7 @@ def _plugin() -> Iterator[None]:
         yield
         FAMILIES["steps"]._kinds.clear()
         FAMILIES["steps"]._kinds.update(steps)
-    Config.model_rebuild(force=True)
+    rebuild()
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import confrag
 from confrag.config import load
 from confrag.errors import ConfigError, UserError
 from confrag.plan import compile_plan
-from confrag.registry import FAMILIES, builder, register
+from confrag.registry import FAMILIES, builder, rebuild, register
 from confrag.schema.base import Family, Kind, Spec
 from confrag.schema.models import ModelSpec
 from confrag.schema.nodes import TransformSpec
-from confrag.schema.root import Config
+from confrag.schema.steps import StepSpec
 
 
 class ParagraphSpec(TransformSpec):
@@ -38,7 +38,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     family._kinds.clear()
     family._kinds.update(kinds)
-    Config.model_rebuild(force=True)
+    rebuild()
 
 
 def test_a_kind_by_name() -> None:
@@ -66,10 +66,8 @@ def test_a_name_is_taken_once() -> None:
 def test_a_family_that_is_not_there() -> None:
     with pytest.raises(UserError) as caught:
         register("transform", "x", ParagraphSpec, "m:f")
-    assert (
-        str(caught.value)
-        == "unknown family 'transform'; known: stores, transforms, indices, caches, cache_backends, models, steps, merges"
-    )
+    known = "stores, transforms, indices, caches, cache_backends, models, steps, merges"
+    assert str(caught.value) == f"unknown family 'transform'; known: {known}"
 
 
 @pytest.mark.usefixtures("_clean")
@@ -104,3 +102,27 @@ def test_every_kind_is_described_and_names_itself(family: str) -> None:
         assert FAMILIES[family].tag in kind.spec.model_fields
         if issubclass(kind.spec, ModelSpec):
             assert "role" in kind.spec.model_fields
+
+
+class EchoSpec(StepSpec):
+    """Gives what it gets."""
+
+    kind: Literal["echo"]
+
+
+def test_a_step_that_comes_late_is_known_at_any_depth() -> None:
+    steps = FAMILIES["steps"]
+    kinds = dict(steps._kinds)
+    inner = "{kind: pipeline, steps: {a: {kind: ifs, when: {chars: {min: 1}}, then: {kind: echo}}}}"
+    override = f"+recall.steps.late={inner}"
+    with pytest.raises(UserError, match="'echo': must be one of"):
+        load("map", [override])
+    try:
+        register("steps", "echo", EchoSpec, "m:f")
+        load("map", [override])
+    finally:
+        steps._kinds.clear()
+        steps._kinds.update(kinds)
+        rebuild()
+    with pytest.raises(UserError, match="'echo': must be one of"):
+        load("map", [override])

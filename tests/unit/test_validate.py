@@ -102,7 +102,8 @@ RETRIEVER_KEYS = (
         (
             "recall__steps__routes__merge",
             "rff",
-            "recall.steps.routes.merge.kind = 'rff': must be one of: concat, rrf, weighted, priority. Did you mean 'rrf'?",
+            "recall.steps.routes.merge.kind = 'rff': must be one of: concat, rrf, weighted, priority. "
+            "Did you mean 'rrf'?",
         ),
         (
             "retrievers__chunk__similarity",
