@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from confrag.plan.model import GroupPlan, IndexPlan, ModelPlan, Params, Plan, RetrieverPlan, StepPlan, thaw
+from confrag.plan.model import CachePlan, GroupPlan, IndexPlan, ModelPlan, Params, Plan, RetrieverPlan, StepPlan, thaw
 from confrag.schema.nodes import ROOT
 
 __all__ = ["describe", "draw"]
@@ -126,6 +126,12 @@ def _bound(value: Any) -> str:
     return ", ".join(f"{key} {bound}" for key, bound in value.items() if bound is not None)
 
 
+def _cache_label(cache: CachePlan) -> str:
+    what = "the answer" if cache.scope == "answer" else "what is retrieved"
+    near = f" or near (at least {cache.threshold:g} by {cache.model})" if cache.model else ""
+    return f"if the question is known{near}: {what} from {cache.backend}"
+
+
 def _text(plan: Plan) -> str:
     answer = plan.answer
     lines = [
@@ -137,6 +143,7 @@ def _text(plan: Plan) -> str:
         *(["indices", *_tree([(_index_label(index), []) for index in plan.indices])] if plan.indices else []),
         "models",
         *_tree([(_model_label(model), []) for model in plan.models]),
+        *(["cache", *_tree([(_cache_label(plan.cache), [])])] if plan.cache else []),
         "recall",
         *_tree([_branch(plan, step) for step in (plan.recall.children or (plan.recall,))]),
         "answer",
@@ -178,7 +185,13 @@ def _graph(plan: Plan) -> tuple[list[_Node], list[_Edge]]:
         nodes.append(_Node(f"group.{group.name}", "node_group", _group_label(group)))
         edges.append(_Edge("corpus" if group.parent == ROOT else f"group.{group.parent}", f"group.{group.name}"))
     nodes.append(_Node("query", "query", "question"))
-    ends = _flow(plan, plan.recall, "recall", ["query"], nodes, edges)
+    asked = "query"
+    if plan.cache:
+        asked = "cache"
+        nodes.append(_Node("cache", "ifs", _cache_label(plan.cache)))
+        edges.append(_Edge("query", "cache"))
+        edges.append(_Edge("cache", "answer" if plan.cache.scope == "answer" else "context"))
+    ends = _flow(plan, plan.recall, "recall", [asked], nodes, edges)
     nodes.append(_Node("context", "context", f"context: {plan.answer.context_tokens} tokens"))
     nodes.append(_Node("llm", "model", _model_label(plan.model(plan.answer.model))))
     nodes.append(_Node("answer", "answer", "answer with sources"))

@@ -117,3 +117,13 @@ def test_a_recall_that_is_one_search() -> None:
     plan = planned("map", "recall={kind: retrieve, retriever: chunk}", "~recall.steps")
     assert "└─ chunk: MediumChunk by cosine [embed], top 6" in draw(plan, "text").splitlines()
     assert ("recall", "context") in {(edge["source"], edge["target"]) for edge in describe(plan)["edges"]}
+
+
+def test_a_cache_stands_before_what_it_stands_for() -> None:
+    plan = planned("rag_final")
+    assert "└─ if the question is known: what is retrieved from memory" in draw(plan, "text")
+    edges = {(edge["source"], edge["target"]) for edge in describe(plan)["edges"]}
+    assert {("query", "cache"), ("cache", "context")} <= edges
+    near = planned("map", "cache=semantic")
+    assert "if the question is known or near (at least 0.95 by embed): the answer from memory" in draw(near, "text")
+    assert {"source": "cache", "target": "answer"} in describe(near)["edges"]
