@@ -46,8 +46,6 @@ def quiet(home: Path | None = None) -> None:
         "LOG_FILE_LEVEL": "CRITICAL",
         "LOG_FILE_MODE": "split",  # the other mode runs a thread and a semaphore
         "TRACE_ENABLED": "false",
-        # Else it tells every model that it is ChatGPT, before what the configuration tells it.
-        "DISABLE_SYSTEM_PROMPT": "true",
     }
     if home is not None:
         settings["HOME"] = str(home)
@@ -390,6 +388,13 @@ def set_pieces(splitter: Any, pieces: Callable[[str], tuple[list[str], bool]]) -
     return splitter
 
 
+def prompted(chat: Any, prompt: Any) -> Any:
+    """A share of a chat module with a prompt, and without LazyLLM's own words before it ("You are ChatGPT ...")."""
+    module = chat.share(prompt=prompt)
+    module._prompt._set_model_configs(system="")
+    return module
+
+
 def stream_to(sink: Callable[[str], None]) -> dict[str, Any]:
     """The `stream_output` argument of a chat module that hands each piece of the answer to `sink`."""
 
@@ -519,6 +524,7 @@ __all__ = [
     "parent_uid",
     "persist",
     "place",
+    "prompted",
     "quiet",
     "refresh",
     "register_index",

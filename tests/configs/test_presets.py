@@ -34,8 +34,8 @@ NOT_IN_YAML: Mapping[str, set[str]] = {
     "transforms": {"recursive", "markdown", "llm_summary"},
     # A collection of the user's own; steps that depend on the documents.
     "steps": {"milvus", "keyword", "score_threshold"},
-    # The packaged options keep answers in memory.
-    "cache_backends": {"disk", "redis"},
+    # Needs a server.
+    "cache_backends": {"redis"},
 }
 """Kinds of the registry that no packaged YAML names."""
 

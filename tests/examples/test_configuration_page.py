@@ -50,7 +50,7 @@ def _below(path: str, annotation: Any) -> Iterator[str]:
 
 def _hints(spec: type[BaseModel]) -> dict[str, Any]:
     hints = get_type_hints(spec, include_extras=True)
-    return {key: hints[key] for key in spec.model_fields}
+    return {field.alias or key: hints[key] for key, field in spec.model_fields.items()}
 
 
 def test_the_page_is_the_generated_one(tmp_path: Path) -> None:
@@ -78,7 +78,16 @@ def test_keys_of_a_kind(family: str, kind: str) -> None:
     table = FAMILIES[family]
     hints = _hints(table[kind].spec)
     expected = {path for key, hint in hints.items() if key != table.tag for path in declared(key, hint)}
-    prefix = {"stores": "store_conf,", "transforms": "node_groups.", "steps": "recall,", "merges": "recall…"}
+    prefix = {
+        "stores": "store_conf,",
+        "transforms": "node_groups.",
+        "indices": "indices.",
+        "caches": "cache,",
+        "cache_backends": "cache.backend,",
+        "models": "models.",
+        "steps": "recall,",
+        "merges": "recall…",
+    }
     ending = "with `segment_store` and `vector_store`" if expected >= {"segment_store"} else f"`{table.tag}: {kind}`"
-    (title,) = (t for t in SECTIONS if t.startswith(prefix.get(family, "models.")) and t.endswith(ending))
+    (title,) = (t for t in SECTIONS if t.startswith(prefix[family]) and t.endswith(ending))
     assert SECTIONS[title] == expected

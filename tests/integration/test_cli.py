@@ -91,7 +91,7 @@ def test_help_of_a_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "query="], "query: the question is empty"),
         (["run", "query=a", "query= "], "query: the question is empty"),
         (["validate", "-m"], "validate looks at one configuration; -m belongs to 'confrag run'"),
-        (["ls", "nope"], "there is no group 'nope'; known: conf, corpus, embed, llm"),
+        (["ls", "nope"], "there is no group 'nope'; known: conf, cache, corpus, embed, llm"),
         (["models", "pull"], "'models pull' is not understood\nusage: confrag models ls"),
         (["models", "pull", "smolm2"], "no local model is called 'smolm2'. Did you mean 'smollm2-135m'?"),
         (["init"], "'init ' is not understood\nusage: confrag init DIR"),
@@ -223,15 +223,16 @@ def test_the_embedding_cache(folder: Path) -> None:
     from confrag.runtime.embedding_cache import EmbeddingCache, cache_file, text_key
 
     empty = confrag("cache", "stats")
-    assert empty.stdout.startswith("embedding cache: empty (")
+    assert empty.stdout.splitlines()[0].startswith("answers: none, ")
+    assert empty.stdout.splitlines()[1].startswith("embedding cache: empty (")
     assert not (folder / ".confrag").exists()
     cache = EmbeddingCache(cache_file(".confrag"), 2**20)
     cache.put("model", {text_key(str(n)): np.ones(4, np.float32) for n in range(3)})
     cache.close()
-    assert confrag("cache", "stats").stdout.startswith("embedding cache: 3 vectors, 0.")
+    assert "\nembedding cache: 3 vectors, 0." in confrag("cache", "stats").stdout
     stats = json.loads(confrag("cache", "stats", "output=json").stdout)["embedding_cache"]
     assert stats["models"] == {"model": 3}
-    assert confrag("cache", "clear").stdout.startswith("embedding cache: 3 vectors removed from ")
+    assert "\nembedding cache: 3 vectors removed from " in confrag("cache", "clear").stdout
     assert json.loads(confrag("cache", "stats", "output=json").stdout)["embedding_cache"]["models"] == {}
     wrong = confrag("cache", "empty", code=2)
     assert wrong.stderr.startswith("confrag: 'cache empty' is not understood\nusage: confrag cache stats")

@@ -288,7 +288,7 @@ def test_a_prompt_beyond_the_context_is_an_error(chat_server: Any) -> None:
 def test_the_path_of_the_model_is_not_told(chat_server: Any) -> None:
     with urllib.request.urlopen(f"{chat_server.base_url}models", timeout=10) as response:
         listing = response.read().decode()
-    assert json.loads(listing)["data"][0]["id"] == "model"
+    assert json.loads(listing)["data"][0]["id"] == "smollm2-135m"
     assert str(Path.home()) not in listing
 
 

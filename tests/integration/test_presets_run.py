@@ -40,6 +40,8 @@ def llm() -> Iterator[tuple[str, ...]]:
 @pytest.mark.parametrize("preset", options("conf"))
 def test_a_preset_runs(preset: str, state: Path, llm: tuple[str, ...], request: pytest.FixtureRequest) -> None:
     more = list(llm) if preset in SPEAKING else ["llm=extractive"]
+    if preset == "online":
+        more = [*llm[1:], "embed=bge_small_en"]  # the same interface, at an address of our own
     if preset in REMOTE:
         running: Running = request.getfixturevalue(REMOTE[preset])
         more.append(f"store_conf.kwargs.uri={running.uri}")

@@ -13,7 +13,7 @@ import requests
 
 from confrag.build.models.chat import ChatModel
 from confrag.build.models.resilience import BusyError, retry_after
-from confrag.build.private import response_headers, stream_to
+from confrag.build.private import prompted, response_headers, stream_to
 from confrag.errors import ConfragError
 
 __all__ = ["CUT", "FailedError", "RefusedError", "Said", "Talk", "reason"]
@@ -63,7 +63,7 @@ class Talk:
     """
 
     def __init__(self, model: ChatModel, prompt: Any) -> None:
-        self._chain = [(link, link.module.share(prompt=prompt)) for link in (model, *model.fallbacks)]
+        self._chain = [(link, prompted(link.module, prompt)) for link in (model, *model.fallbacks)]
         self.module = self._chain[0][1]
         self.place = model.place
 
