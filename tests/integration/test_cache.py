@@ -19,6 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import confrag
+from confrag.build.cache import make
+from confrag.build.trace import Trace
+from confrag.config import load
+from confrag.plan import compile_plan
 from confrag.registry import FAMILIES, rebuild
 from confrag.schema.steps import StepSpec
 from tests.chat import chat_server
@@ -463,3 +467,19 @@ def test_a_url_that_is_none(place: Workplace, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(confrag.UserError) as caught:
         place.load("map", *cached(backend="redis")).start()
     assert str(caught.value) == "CONFRAG_REDIS_URL: is no URL of a Redis server; write redis://HOST:6379/0"
+
+
+def test_a_model_file_that_is_replaced_is_another_model(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+
+    def space() -> str:
+        plan = compile_plan(load("map", ["cache=exact", f"models.llm.model={path}"])[1])
+        made = make.build(plan, {}, lambda: "same", lambda warning: None)
+        assert made is not None
+        return made.look("?", Trace()).space
+
+    path.write_bytes(b"one")
+    first = space()
+    assert space() == first
+    path.write_bytes(b"another")
+    assert space() != first

@@ -11,7 +11,7 @@ from confrag.build.cache.keys import space_of
 from confrag.build.cache.policy import AnswerCache, State
 from confrag.build.cache.semantic import Semantic
 from confrag.build.models.fingerprint import fingerprint
-from confrag.plan.model import Plan
+from confrag.plan.model import ModelPlan, Plan
 from confrag.registry import builder
 
 __all__ = ["build"]
@@ -38,8 +38,7 @@ def build(
     backend = builder("cache_backends", declared.backend)(
         state_dir, max_entries=declared.max_entries, ttl_s=declared.ttl_s, **declared.backend_params.thaw()
     )
-    # Models on disk may change without their names.
-    models = [fingerprint(model) for model in plan.models]
+    models = [_identity(model) for model in plan.models]
     return AnswerCache(
         backend,
         Guarded(backend, f"cache ({declared.backend})", warn),
@@ -49,3 +48,14 @@ def build(
         normalize=declared.normalize,
         semantic=Semantic(embed[declared.model], declared.threshold) if declared.model else None,
     )
+
+
+def _identity(model: ModelPlan) -> list[Any]:
+    """What changes with a model on disk, whose name may stay; a large one is not read at each start."""
+    if model.role == "embed":
+        return [fingerprint(model)]
+    path = Path(str(model.params.get("model") or "")).expanduser()
+    if model.kind != "local" or not path.exists():
+        return []
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
