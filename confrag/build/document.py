@@ -6,22 +6,27 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lazyllm.tools.rag import DataType, DocField, Document, NodeTransform
 
 from confrag.build.indices.exact import ExactIndex
-from confrag.build.indices.own import Lasting, register_own
+from confrag.build.indices.nodes import NodeReader
+from confrag.build.indices.own import Lasting, register_own, unkept_own
 from confrag.build.indices.several import SeveralEmbeddings
 from confrag.build.models.protocols import AnyEmbedder, SparseVector, Vectors
 from confrag.build.private import StoredNodes, activate, document_store, embeds, needs_index, register_index
 from confrag.plan.model import GroupPlan, Plan
 from confrag.registry import builder
 
-__all__ = ["INDICES", "QueryEmbedding", "build_document", "build_store_conf", "build_transforms"]
+if TYPE_CHECKING:
+    from confrag.build.indices.lexical import LexicalIndex
+
+__all__ = ["INDICES", "QueryEmbedding", "build_document", "build_store_conf", "build_transforms", "unkept_indices"]
 
 INDICES: Mapping[str, str] = {"embedding": "default", "text": "lexical"}
 """Similarity mode -> the index that answers it."""
+_OWN = "own"
 
 
 class QueryEmbedding:
@@ -105,12 +110,8 @@ def build_document(
         document.create_node_group(group.name, transform=transforms[group.name], **parent)
         activate(document, group.name)
     nodes = StoredNodes(document)
-    lasting = register_own(plan, document, nodes, indices_dir and indices_dir / "own")
-    by_words = [(r.group, r.similarity) for r in plan.retrievers if r.mode == "text" and r.similarity]
-    if by_words:
-        from confrag.build.indices.lexical import LexicalIndex  # its libraries take a while to import
-
-        lexical = LexicalIndex(nodes, indices_dir and indices_dir / "lexical", by_words)
+    lasting = register_own(plan, document, nodes, indices_dir and indices_dir / _OWN)
+    if lexical := _lexical(plan, nodes, indices_dir):
         register_index(document, INDICES["text"], lexical)
         lasting.append(lexical)
     if needs_index(document):
@@ -118,3 +119,19 @@ def build_document(
     elif any(len(retriever.embed_keys) > 1 for retriever in plan.retrievers):
         register_index(document, INDICES["embedding"], SeveralEmbeddings(document_store(document)))
     return document, lasting
+
+
+def unkept_indices(plan: Plan, indices_dir: Path) -> list[str]:
+    """The indices that would have to be built as a whole, as far as they are kept at all."""
+    nobody: Any = None  # the nodes are not asked for
+    lexical = _lexical(plan, nobody, indices_dir)
+    return [*unkept_own(plan, nobody, indices_dir / _OWN), *(lexical.unkept() if lexical else [])]
+
+
+def _lexical(plan: Plan, nodes: NodeReader, indices_dir: Path | None) -> LexicalIndex | None:
+    by_words = [(r.group, r.similarity) for r in plan.retrievers if r.mode == "text" and r.similarity]
+    if not by_words:
+        return None
+    from confrag.build.indices.lexical import LexicalIndex  # its libraries take a while to import
+
+    return LexicalIndex(nodes, indices_dir and indices_dir / "lexical", by_words)

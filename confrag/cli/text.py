@@ -85,6 +85,8 @@ def show_outlook(name: str, outlook: Outlook, out: TextIO) -> None:
         if group.indices:
             parts.append(f"index {', '.join(group.indices)}")
         out.write(f"  {'; '.join(parts)}\n")
+    if outlook.indices:
+        out.write(f"  nothing usable is kept of the index {', '.join(outlook.indices)}: build\n")
     for group_name in outlook.dropped:
         out.write(f"  `{group_name}` is not used any more: dropped\n")
     for file, reason in outlook.failed.items():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from confrag.build.document import build_transforms
+from confrag.build.document import build_transforms, unkept_indices
 from confrag.build.models.fingerprint import fingerprint
 from confrag.build.nodes import make_nodes
 from confrag.build.private import ROOT_GROUP
@@ -16,8 +16,10 @@ from confrag.build.readers.section import UnreadableFileError
 from confrag.errors import UserError
 from confrag.plan.model import GroupPlan, Plan, written_groups
 from confrag.runtime.ask_outlook import AskOutlook, estimate
+from confrag.runtime.collection import INDICES
 from confrag.runtime.embedding_cache import EmbeddingCache, cache_file, text_key
 from confrag.runtime.ingest import read_file
+from confrag.runtime.places import collection_dir
 from confrag.runtime.work import Work
 from confrag.runtime.written import add_written
 
@@ -53,6 +55,7 @@ class Outlook:
     Attributes:
         fresh: why the collection would be built from nothing; None when it would not.
         groups: those of which something is written.
+        indices: those of other groups that would be built as a whole, since nothing usable is kept of them.
         dropped: node groups that would be deleted.
         failed: file -> why it cannot be read.
         unfinished: an ingest was cut short; what is left of it is done, too.
@@ -65,6 +68,7 @@ class Outlook:
     removed: tuple[str, ...]
     unchanged: tuple[str, ...]
     groups: tuple[GroupOutlook, ...]
+    indices: tuple[str, ...]
     dropped: tuple[str, ...]
     failed: Mapping[str, str]
     unfinished: bool
@@ -124,6 +128,9 @@ def look_ahead(plan: Plan, work: Work, progress: ProgressFn) -> Outlook:
     covered = _covered(plan, keys)
     reasons = {entry.recipe.group: entry.reasons for entry in work.groups}
     touched = [group for group in plan.groups if group.name in nodes or group.name in reasons]
+    listed = {index for group in touched for index in _indices(plan, group)}
+    missing = [] if work.fresh else unkept_indices(plan, collection_dir(plan) / INDICES)
+    indices = tuple(index for index in missing if index.partition(" of ")[0] not in listed)
     return Outlook(
         collection=plan.collection,
         fresh=work.fresh,
@@ -143,10 +150,11 @@ def look_ahead(plan: Plan, work: Work, progress: ProgressFn) -> Outlook:
             )
             for group in touched
         ),
+        indices=indices,
         dropped=tuple(group for group in work.dropped if group != ROOT_GROUP),
         failed=failed,
         unfinished=work.unfinished,
-        up_to_date=work.nothing,
+        up_to_date=work.nothing and not indices,
     )
 
 

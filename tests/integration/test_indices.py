@@ -200,6 +200,19 @@ def test_plan_names_them(place: Workplace) -> None:
     assert outlook.indices == ("map", "hnsw 'fast'")
 
 
+def test_plan_tells_of_an_index_alone(place: Workplace) -> None:
+    with place.load("map", *HNSW):
+        pass
+    assert place.load("map", *HNSW).plan().up_to_date
+    other = place.load("map", *HNSW, "+indices.fast.M=48")
+    outlook = other.plan()
+    assert (outlook.up_to_date, outlook.groups, outlook.indices) == (False, (), ("hnsw 'fast'",))
+    other.ingest()
+    assert other.plan().up_to_date
+    words = place.load("map", "recall=hybrid").plan()
+    assert words.indices == ("bm25 of MediumChunk",)
+
+
 def test_the_trie_finds_what_the_scan_finds(place: Workplace) -> None:
     with place.load("trie") as app:
         trie = answers(app, QUESTIONS)

@@ -52,6 +52,10 @@ class LexicalIndex(IndexBase):  # type: ignore[misc]
         for group, similarity in serves:
             self._of(group, similarity)
 
+    def unkept(self) -> list[str]:
+        """What it serves and would have to build as a whole."""
+        return [f"{similarity} of {group}" for (group, similarity), words in self._words.items() if not words.is_kept()]
+
     def update(self, nodes: Sequence[DocNode]) -> None:
         """Take notice of nodes that were written to the store."""
         for words in list(self._words.values()):

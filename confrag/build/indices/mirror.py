@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from confrag.build.indices.nodes import NodeReader
-from confrag.build.indices.snapshot import Kept, Snapshot
+from confrag.build.indices.snapshot import DamagedError, Kept, Snapshot
 
 if TYPE_CHECKING:
     from lazyllm.tools.rag import DocNode
@@ -65,6 +65,13 @@ class Mirror(ABC):
     def fill(self, folder: Path) -> None:
         """Write what it holds into an empty folder."""
         raise NotImplementedError  # with a snapshot, there is one
+
+    def is_kept(self) -> bool:
+        """Whether there is a snapshot to begin with; an index that keeps none misses none."""
+        try:
+            return self._snapshot is None or self._snapshot.read() is not None
+        except DamagedError:
+            return False
 
     def update(self, nodes: Sequence[DocNode]) -> None:
         """Take notice of nodes that were written to the store."""

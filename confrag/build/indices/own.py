@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from lazyllm.tools.rag import Document
 
 from confrag.build.indices.group import Place
+from confrag.build.indices.mirror import Mirror
 from confrag.build.indices.nodes import NodeReader
 from confrag.build.indices.snapshot import folder_name
 from confrag.build.models.fingerprint import fingerprint
@@ -16,7 +17,7 @@ from confrag.build.private import embeds, register_index
 from confrag.plan.model import IndexPlan, Plan
 from confrag.registry import builder
 
-__all__ = ["Lasting", "own_index", "register_own"]
+__all__ = ["Lasting", "own_index", "register_own", "unkept_own"]
 
 
 @runtime_checkable
@@ -54,6 +55,21 @@ def register_own(plan: Plan, document: Document, nodes: NodeReader, folder: Path
         register_index(document, own_index(index.name), made)
         built.append(made)
     return [index for index in built if isinstance(index, Lasting)]
+
+
+def unkept_own(plan: Plan, nodes: NodeReader, folder: Path) -> list[str]:
+    """Which of a plan's indices would have to be built as a whole: nothing usable is kept of them."""
+    embed = {index.embed_key: _nobody for index in plan.indices if index.embed_key}
+    return [
+        f"{index.kind} '{index.name}'"
+        for index in plan.indices
+        for made in [builder("indices", index.kind)(_place(plan, index, nodes, embed, folder), **index.params.thaw())]
+        if isinstance(made, Mirror) and not made.is_kept()
+    ]
+
+
+def _nobody(question: str) -> Any:
+    raise AssertionError("an index that is only looked at embeds nothing")
 
 
 def _place(
