@@ -249,10 +249,11 @@ def test_a_key_in_place_of_its_variables_name() -> None:
     assert message.startswith("models.llm.api_key_env = 'sk-abc': must match pattern")
 
 
-def test_a_path_close_to_one_that_exists(tmp_path: Path) -> None:
+def test_a_path_close_to_one_that_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "documents").mkdir()
-    assert faults(f"corpus.path={tmp_path}/document") == [
-        f"corpus.path = {str(tmp_path / 'document')!r}: there is no such file or folder. Did you mean 'documents'?"
+    monkeypatch.chdir(tmp_path)
+    assert faults("corpus.path=./document") == [
+        "corpus.path = './document': there is no such file or folder. Did you mean 'documents'?"
     ]
 
 
@@ -261,10 +262,11 @@ def test_a_path_that_can_be_none(path: str) -> None:
     assert faults(f"corpus.path='{path}'")[0].endswith("there is no such file or folder")
 
 
-def test_a_file_where_state_has_to_go(tmp_path: Path) -> None:
+def test_a_file_where_state_has_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    assert faults(f"state_dir={tmp_path}/file/state") == [
-        f"state_dir = '{tmp_path}/file/state': {tmp_path}/file is a file, so that no folder can be made there"
+    monkeypatch.chdir(tmp_path)
+    assert faults("state_dir=file/state") == [
+        f"state_dir = 'file/state': {tmp_path}/file is a file, so that no folder can be made there"
     ]
     (message,) = faults("state_dir=~nobody-at-all/x")
     assert message.startswith("state_dir = '~nobody-at-all/x': cannot be the name of a folder (")
