@@ -11,7 +11,7 @@ from typing import Any
 from confrag.cli.arguments import parse
 from confrag.config import Config, compose
 from confrag.config.validate import validate
-from confrag.errors import ServiceError, UserError
+from confrag.errors import UserError
 
 __all__ = ["USAGE", "cache"]
 
@@ -70,13 +70,13 @@ def _answers(config: Config, name: str | None, *, clear: bool) -> dict[str, Any]
     if kind == "disk" and not file.exists():
         return {"backend": "disk", "file": str(file), "entries": 0}
     backend = builder("cache_backends", kind)(state_dir, max_entries=10**9, ttl_s=None, **params)
+    if kind == "redis":
+        from confrag.build.cache.redis import verify
+
+        verify(**params)
     try:
         removed = {"removed": backend.clear()} if clear else {}
         holding, totals = backend.holding(), backend.totals()
-    except Exception as error:
-        if kind != "redis":
-            raise
-        raise ServiceError(f"the Redis server that {params['url_env']} names does not answer: {error}") from None
     finally:
         backend.close()
     place = {"file": str(file)} if kind == "disk" else {}

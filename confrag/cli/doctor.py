@@ -31,6 +31,8 @@ USAGE = {
 _REQUIRED = ("hydra-core", "pydantic", "lazyllm", "pymilvus", "milvus-lite", "chromadb", "bm25s", "onnxruntime")
 _OPTIONAL = {
     "xllamacpp": ("local-llm", "chat models in this process"),
+    "redis": ("redis", "a cache of answers on a Redis server"),
+    "matplotlib": ("bench", "the charts of benches as pictures"),
     "vllm": ("vllm", "chat models on a GPU of one's own"),
 }
 _STORE_SERVERS = {
@@ -132,6 +134,8 @@ def _configuration(overrides: Sequence[str], config_dir: str | None) -> Iterator
             yield _server(model.name, model.role, model.params.thaw())
         if model.kind == "vllm":
             yield _vllm(model.name, model.params["python"])
+    if plan.cache and plan.cache.backend == "redis":
+        yield _redis(plan.cache.backend_params.thaw())
     if plan.store.kind in _STORE_SERVERS and is_server(plan.store.params.get("uri")):
         yield _store(plan.store.kind, plan.store.params.thaw())
 
@@ -148,6 +152,18 @@ def _server(name: str, role: str, params: dict[str, object]) -> Finding:
     except ConfragError as error:
         return Finding("missing", f"models.{name}", str(error))
     return Finding("ok", f"models.{name}", f"{url} answers")
+
+
+def _redis(params: dict[str, Any]) -> Finding:
+    from confrag.build.cache.redis import verify
+
+    try:
+        verify(**params)
+    except ServiceError as error:
+        return Finding("unreachable", "cache", str(error))
+    except ConfragError as error:
+        return Finding("missing", "cache", str(error))
+    return Finding("ok", "cache", f"the Redis server that {params['url_env']} names answers")
 
 
 def _vllm(name: str, python: str | None) -> Finding:

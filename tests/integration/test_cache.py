@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import confrag
 from confrag.build.cache import make
 from confrag.build.trace import Trace
+from confrag.cli import main
 from confrag.config import load
 from confrag.plan import compile_plan
 from confrag.registry import FAMILIES, rebuild
@@ -490,3 +491,25 @@ def test_a_model_file_that_is_replaced_is_another_model(tmp_path: Path) -> None:
     assert space() == first
     path.write_bytes(b"another")
     assert space() != first
+
+
+@pytest.mark.parametrize("verb", [["cache", "stats"], ["cache", "clear", "answers"], ["doctor", "conf=map"]])
+def test_a_redis_that_does_not_answer(
+    verb: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONFRAG_REDIS_URL", "redis://:hidden@127.0.0.1:9/0")
+    monkeypatch.chdir(tmp_path)
+    assert main([*verb, "cache=exact", "cache.backend=redis", "llm=extractive"]) == 4
+    said = "".join(capsys.readouterr())
+    assert "the Redis server that CONFRAG_REDIS_URL names does not answer: Error 111 connecting to 127.0.0.1:9" in said
+    assert "hidden" not in said
+
+
+def test_the_totals_of_redis(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings_ = cached(backend="redis")
+    with place.load("map", *settings_) as app:
+        app.ask("owls")
+        app.ask("owls")
+    with place.load("map", *settings_) as app:
+        assert app.cache is not None
+        assert app.cache.statistics()["entries"] == 1

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from confrag.build.cache.backend import Entry, Holding, Vectors, decoded, encoded
-from confrag.errors import MissingDependencyError, UserError
+from confrag.errors import MissingDependencyError, ServiceError, UserError
 
-__all__ = ["Redis", "build"]
+__all__ = ["Redis", "build", "verify"]
 
 _SPACE_MS = 30 * 86_400_000
 
@@ -99,18 +99,22 @@ class Redis:
         return {name.decode(): float(number) for name, number in held.items() if name != b"evictions"}
 
     def holding(self) -> Holding:
-        count = size = 0
-        for key in self._client.scan_iter(self._key("entry", "*"), count=1000):
-            count += 1
-            size += self._client.strlen(key)
-        return Holding(count, size, int(float(self._client.hget(self._key("totals"), "evictions") or 0)))
+        keys = list(self._client.scan_iter(self._key("entry", "*"), count=1000))
+        with self._client.pipeline(transaction=False) as calls:
+            for key in keys:
+                calls.strlen(key)
+            size = sum(calls.execute())
+        return Holding(len(keys), size, int(float(self._client.hget(self._key("totals"), "evictions") or 0)))
 
     def clear(self) -> int:
-        count = 0
-        for key in list(self._client.scan_iter(self._key("*"), count=1000)):
-            count += key.startswith(self._key("entry", "").encode())
-            self._client.delete(key)
-        return count
+        keys = list(self._client.scan_iter(self._key("*"), count=1000))
+        if keys:
+            self._client.delete(*keys)
+        return sum(key.startswith(self._key("entry", "").encode()) for key in keys)
+
+    def ping(self) -> None:
+        """Ask whether it is there; raises what the client raises."""
+        self._client.ping()
 
     def close(self) -> None:
         self._client.close()
@@ -130,3 +134,25 @@ def build(
     except ValueError:
         # The URL may hold a password: it is not shown.
         raise UserError(f"{url_env}: is no URL of a Redis server; write redis://HOST:6379/0") from None
+
+
+def verify(*, url_env: str, prefix: str, timeout_s: float) -> None:
+    """Ask the server whether it is there.
+
+    Raises:
+        UserError: there is no address, or none that can be one.
+        ServiceError: it does not answer.
+    """
+    place = build(Path(), max_entries=1, ttl_s=None, url_env=url_env, prefix=prefix, timeout_s=timeout_s)
+    from redis import RedisError
+
+    try:
+        place.ping()
+    except RedisError as error:
+        # It names host and port, and no password.
+        reason = str(error).rstrip(".")
+        raise ServiceError(
+            f"the Redis server that {url_env} names does not answer: {reason}. Start it, or name another one there"
+        ) from None
+    finally:
+        place.close()
