@@ -152,3 +152,17 @@ def test_a_file_that_is_something_else(tmp_path: Path) -> None:
     (tmp_path / "cache.sqlite3").write_text("not a database at all, but long enough to be looked at as one" * 20)
     with pytest.raises(UserError, match=r"cannot be used as cache of answers: .* Delete it; it fills again"):
         disk.Disk(tmp_path / "cache.sqlite3", 10, None)
+
+
+def test_a_prefix_that_looks_like_a_pattern(redis_url: str) -> None:
+    other, place = Redis(redis_url, "abc", 10, None, 2.0), Redis(redis_url, "a*c[x]-", 10, None, 2.0)
+    try:
+        other.put("a", entry("a"))
+        place.put("b", entry("b"))
+        assert place.clear() == 1
+        assert place.holding().entries == 0
+        assert other.get("a") is not None
+        assert other.clear() == 1
+    finally:
+        other.close()
+        place.close()

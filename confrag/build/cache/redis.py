@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,6 +45,12 @@ class Redis:
 
     def _key(self, *parts: str) -> str:
         return ":".join((self._prefix, *parts))
+
+    def _all(self, *parts: str) -> list[bytes]:
+        """The keys that begin like this."""
+        # Of a prefix that looks like a pattern, no other's keys.
+        beginning = re.sub(r"([*?\[\]^\\-])", r"\\\1", self._key(*parts))
+        return list(self._client.scan_iter(f"{beginning}*", count=1000))
 
     def get(self, key: str) -> Mapping[str, Any] | None:
         with self._client.pipeline(transaction=False) as calls:
@@ -99,7 +106,7 @@ class Redis:
         return {name.decode(): float(number) for name, number in held.items() if name != b"evictions"}
 
     def holding(self) -> Holding:
-        keys = list(self._client.scan_iter(self._key("entry", "*"), count=1000))
+        keys = self._all("entry", "")
         with self._client.pipeline(transaction=False) as calls:
             for key in keys:
                 calls.strlen(key)
@@ -107,7 +114,7 @@ class Redis:
         return Holding(len(keys), size, int(float(self._client.hget(self._key("totals"), "evictions") or 0)))
 
     def clear(self) -> int:
-        keys = list(self._client.scan_iter(self._key("*"), count=1000))
+        keys = self._all("")
         if keys:
             self._client.delete(*keys)
         return sum(key.startswith(self._key("entry", "").encode()) for key in keys)
