@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 
-from confrag.config.raw import Raw, by_role, unknown
+from confrag.config.raw import Raw, by_role, table, unknown
+from confrag.config.vectors import sort_of_vectors
 from confrag.errors import Problem
 
 __all__ = ["cache"]
@@ -21,6 +22,10 @@ def cache(raw: Raw) -> Iterator[Problem]:
         known = by_role(raw, "embed")
         if name not in known:
             yield unknown("cache.model", name, "model with the role 'embed'", known)
+        elif sort_of_vectors(table(raw, "models")[name]) == "sparse":
+            yield Problem(
+                "cache.model", "near questions are told by dense vectors, and this model gives sparse ones", name
+            )
     backend = declared.get("backend")
     kind = backend.get("kind") if isinstance(backend, Mapping) else backend
     if declared.get("kind") in ("exact", "semantic") and kind == "redis":

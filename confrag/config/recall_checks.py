@@ -11,15 +11,6 @@ from confrag.schema.steps import STEPS, StepSpec
 __all__ = ["flows", "recall"]
 
 
-_MODELS = {
-    "milvus": ("embed", "embed"),
-    "mmr": ("embed", "embed"),
-    "rerank": ("rerank", "rerank"),
-    "rewrite": ("llm", "chat"),
-}
-"""Kind of step -> the model that it uses unless told otherwise, and the role that this must have."""
-
-
 def recall(raw: Raw) -> Iterator[Problem]:
     """Each step names a retriever, model or branch that exists, and each retriever is used by a step."""
     known = list(table(raw, "retrievers"))
@@ -32,10 +23,10 @@ def recall(raw: Raw) -> Iterator[Problem]:
             used.add(name)
             if name not in known:
                 yield unknown(f"{path}.retriever", name, "retriever", known)
-        elif isinstance(kind, str) and kind in _MODELS:
-            yield from _model(raw, path, step, *_MODELS[kind])
         elif kind == "parallel":
             yield from _merge(path, step)
+        if (spec := _spec(step)) and spec.uses:
+            yield from _model(raw, path, step, spec.model_fields["model"].default, spec.uses)
     if isinstance(raw.get("recall"), Mapping) and not retrieves:
         yield Problem("recall", "no step retrieves anything")
     for name in known:
@@ -43,7 +34,7 @@ def recall(raw: Raw) -> Iterator[Problem]:
             yield Problem(f"retrievers.{name}", "no step of `recall` uses this retriever; remove it, or add a step")
 
 
-def _model(raw: Raw, path: str, step: Raw, default: str, role: str) -> Iterator[Problem]:
+def _model(raw: Raw, path: str, step: Raw, default: object, role: str) -> Iterator[Problem]:
     models = table(raw, "models")
     name = step.get("model", default)
     if not isinstance(name, str):
@@ -96,9 +87,14 @@ def flows(raw: Raw) -> Iterator[Problem]:
 
 def _flow_of(step: Raw) -> tuple[str, str] | None:
     """What a step takes and gives; None for a kind that does not exist."""
+    spec = _spec(step)
+    return (spec.takes, spec.gives) if spec else None
+
+
+def _spec(step: Raw) -> type[StepSpec] | None:
     kind = step.get("kind")
     spec = STEPS[kind].spec if isinstance(kind, str) and kind in STEPS else None
-    return (spec.takes, spec.gives) if spec and issubclass(spec, StepSpec) else None
+    return spec if spec and issubclass(spec, StepSpec) else None
 
 
 def _flow(path: str, step: Raw, given: str, problems: list[Problem]) -> str:

@@ -19,6 +19,7 @@ class MilvusRouteSpec(StepSpec):
     """
 
     takes = "question"
+    uses = "embed"
     kind: Literal["milvus"]
     uri: Name
     """A server, ``http://HOST:19530``, or a Milvus Lite file: one that no other process has open."""

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from confrag.schema.base import Family, Flag, Name, Number, Spec, Text, TopK
 from confrag.schema.conditions import ConditionSpec
 from confrag.schema.merges import ConcatSpec, Merge
+from confrag.schema.models import Role
 
 STEPS = Family("recall step")
 
@@ -23,6 +24,8 @@ class StepSpec(Spec):
     takes: ClassVar[Flows] = "nodes"
     """What the step works on; one that works on nodes is told the question besides."""
     gives: ClassVar[Flows] = "nodes"
+    uses: ClassVar[Role | None] = None
+    """Role of the model that its key `model` names; None: it has no such key."""
     kind: str
 
     def below(self) -> Mapping[str, StepSpec]:
@@ -50,6 +53,7 @@ class RewriteSpec(StepSpec):
 
     takes = "question"
     gives = "question"
+    uses = "chat"
     kind: Literal["rewrite"]
     model: Name = "llm"
     """Name of a chat model."""
@@ -116,6 +120,7 @@ class IfsSpec(StepSpec):
 class RerankSpec(StepSpec):
     """Score the nodes again with a rerank model, best first."""
 
+    uses = "rerank"
     kind: Literal["rerank"]
     model: Name = "rerank"
     topk: TopK = 6
@@ -124,6 +129,7 @@ class RerankSpec(StepSpec):
 class MMRSpec(StepSpec):
     """Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): near the question, far from each other."""
 
+    uses = "embed"
     kind: Literal["mmr"]
     model: Name = "embed"
     """Name of an embedding model of dense vectors."""

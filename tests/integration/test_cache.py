@@ -513,3 +513,24 @@ def test_the_totals_of_redis(place: Workplace, monkeypatch: pytest.MonkeyPatch) 
     with place.load("map", *settings_) as app:
         assert app.cache is not None
         assert app.cache.statistics()["entries"] == 1
+
+
+def test_a_near_question_without_its_model_is_answered_all_the_same(
+    place: Workplace, caplog: pytest.LogCaptureFixture
+) -> None:
+    def query(self: Hashed, text: str) -> Any:
+        raise confrag.ServiceError("the embedding server is away")
+
+    near = ("recall=lexical", *cached(kind="semantic"))
+    with pytest.MonkeyPatch.context() as patch, place.load("map", *near) as app, caplog.at_level(logging.WARNING):
+        patch.setattr(Hashed, "query", query)
+        assert app.ask("owls").sources
+        assert app.ask("bees").sources
+    warnings = [record.getMessage() for record in caplog.records if record.name == "confrag"]
+    assert len(warnings) == 1
+    assert "the embedding server is away" in warnings[0]
+
+
+def test_sparse_vectors_tell_no_near_questions() -> None:
+    with pytest.raises(confrag.ConfigError, match="near questions are told by dense vectors"):
+        load("hybrid_sparse", ["cache=semantic", "cache.model=sparse"])

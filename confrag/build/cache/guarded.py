@@ -42,7 +42,7 @@ class Guarded:
 
     def get(self, key: str) -> Mapping[str, Any] | None:
         """The value of an entry; None also when the place fails."""
-        return self._call(lambda: self._backend.get(key), None)
+        return self.attempt(lambda: self._backend.get(key), None)
 
     def put(self, key: str, entry: Entry) -> bool:
         """Keep an entry; whether that worked."""
@@ -51,25 +51,34 @@ class Guarded:
             self._backend.put(key, entry)
             return True
 
-        return self._call(put, default=False)
+        return self.attempt(put, default=False)
 
     def remove(self, key: str) -> None:
         """Forget an entry."""
-        self._call(lambda: self._backend.remove(key), None)
+        self.attempt(lambda: self._backend.remove(key), None)
 
     def vectors(self, space: str, known: object) -> Vectors:
         """The vectors of a space; none when the place fails."""
-        return self._call(lambda: self._backend.vectors(space, known), Vectors(None, {}))
+        return self.attempt(lambda: self._backend.vectors(space, known), Vectors(None, {}))
 
     def add(self, totals: Mapping[str, float]) -> None:
         """Add to the totals."""
-        self._call(lambda: self._backend.add(totals), None)
+        self.attempt(lambda: self._backend.add(totals), None)
 
     def holding(self) -> Holding | None:
         """How much there is; None when the place fails."""
-        return self._call(self._backend.holding, None)
+        return self.attempt(self._backend.holding, None)
 
-    def _call(self, call: Callable[[], T], default: T) -> T:
+    def clear(self) -> int:
+        """Forget everything; returns how many entries there were. Raises what the place raises."""
+        return self._backend.clear()
+
+    def close(self) -> None:
+        """Let go of the place."""
+        self._backend.close()
+
+    def attempt(self, call: Callable[[], T], default: T) -> T:
+        """What a call gives that the cache needs; `default` when it fails, and for a while after that."""
         if self._clock() < self._until:
             return default
         try:

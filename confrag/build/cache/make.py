@@ -40,7 +40,6 @@ def build(
     )
     models = [_identity(model) for model in plan.models]
     return AnswerCache(
-        backend,
         Guarded(backend, f"cache ({declared.backend})", warn),
         fingerprint=space_of(declared.fingerprint, models),
         state=state,

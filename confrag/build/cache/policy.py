@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confrag.build.cache.backend import Backend, Entry
+from confrag.build.cache.backend import Entry
 from confrag.build.cache.flights import Flight, Flights
 from confrag.build.cache.guarded import Guarded
 from confrag.build.cache.keys import key_of, normalized, space_of
@@ -35,7 +35,7 @@ class Looked:
         question: that was asked.
         value: what is kept for it, if anything is.
         key: under which an answer is to be kept; empty: it is not to be kept.
-        entry_space: of that entry.
+        space: of that entry.
         state: of the corpus when it was looked for.
         vector: of the question, where near questions count.
         flight: the computation that others wait for; the caller's own.
@@ -54,8 +54,7 @@ class AnswerCache:
     """A policy over a place. Safe for threads.
 
     Args:
-        backend: the place.
-        guarded: the same, in such a way that it never fails.
+        place: where entries are kept.
         fingerprint: of everything in the configuration that what is kept depends on.
         state: of the corpus.
         min_hits: how often a question must be asked to be kept.
@@ -65,8 +64,7 @@ class AnswerCache:
 
     def __init__(
         self,
-        backend: Backend,
-        guarded: Guarded,
+        place: Guarded,
         *,
         fingerprint: str,
         state: State,
@@ -74,8 +72,7 @@ class AnswerCache:
         normalize: Mapping[str, Any],
         semantic: Semantic | None,
     ) -> None:
-        self._backend = backend
-        self._place = guarded
+        self._place = place
         self._fingerprint = fingerprint
         self._state = state
         self._min_hits = min_hits
@@ -149,23 +146,27 @@ class AnswerCache:
 
     def clear(self) -> int:
         """Forget everything; returns how many entries there were. Raises what the place raises."""
-        return self._backend.clear()
+        return self._place.clear()
 
     def close(self) -> None:
         """Let go of the place."""
         self._share(anyway=True)
-        self._backend.close()
+        self._place.close()
 
     def _find(self, key: str, space: str, same: str) -> tuple[Mapping[str, Any] | None, bytes | None]:
         value = self._readable(key)
         if value is not None or self._semantic is None:
             return value, None
-        vector = self._semantic.vector(same)
-        for near in self._semantic.near(self._place, space, vector):
+        semantic = self._semantic
+        # Where the model is away, the retrievers that need it say so; a question of words alone is answered.
+        vector = self._place.attempt(lambda: semantic.vector(same), None)
+        if vector is None:
+            return None, None
+        for near in semantic.near(self._place, space, vector):
             value = self._readable(near)
             if value is not None:
                 return value, None
-            self._semantic.forget(space, near)
+            semantic.forget(space, near)
         return None, vector.tobytes()
 
     def _readable(self, key: str) -> Mapping[str, Any] | None:
