@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ class QueryEmbedding:
     def __init__(self, embedder: AnyEmbedder, remember: int = 64) -> None:
         self._embedder = embedder
         self._remember = remember
-        self._known: OrderedDict[str, list[float] | SparseVector] = OrderedDict()
+        self._known: OrderedDict[str, Future[list[float] | SparseVector]] = OrderedDict()
         self._lock = threading.Lock()
 
     def __call__(self, text: str | Sequence[str]) -> Any:
@@ -51,12 +52,23 @@ class QueryEmbedding:
         if not isinstance(text, str):
             return [_plain(vector) for vector in self._embedder.passages(text)]
         with self._lock:
-            if text not in self._known:
-                self._known[text] = _plain(self._embedder.query(text))
+            vector = self._known.get(text)
+            mine = vector is None
+            if vector is None:
+                vector = self._known[text] = Future()
                 if len(self._known) > self._remember:
                     self._known.popitem(last=False)
             self._known.move_to_end(text)
-            return self._known[text]
+        if mine:
+            # Outside the lock: other questions do not wait for this one's model.
+            try:
+                vector.set_result(_plain(self._embedder.query(text)))
+            except BaseException as error:
+                with self._lock:
+                    self._known.pop(text, None)
+                vector.set_exception(error)
+                raise
+        return vector.result()
 
 
 def _plain(vector: Vectors | SparseVector) -> list[float] | SparseVector:
