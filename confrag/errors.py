@@ -18,6 +18,10 @@ class UserError(ConfragError):
     exit_code = 2
 
 
+class NotFoundError(UserError):
+    """What was asked for by its name or id does not exist."""
+
+
 class ServiceError(ConfragError):
     """A service that the configuration names does not answer: exit code 4."""
 

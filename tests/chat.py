@@ -56,6 +56,7 @@ class ChatServer:
         posted: the paths of the requests, in order.
         sent: the requests that were no chat.
         authorizations: what clients showed.
+        usage: the tokens that each answer is said to have taken; None: nothing is said.
     """
 
     url: str
@@ -70,6 +71,7 @@ class ChatServer:
     posted: list[str] = field(default_factory=list)
     sent: list[Mapping[str, Any]] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
+    usage: Mapping[str, int] | None = None
     _now: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -128,6 +130,9 @@ def vector(text: str) -> list[float]:
 def chat_server(answer: Answer) -> Iterator[ChatServer]:
     """Serve at a free port of the loopback interface for as long as this lasts."""
 
+    def counted() -> dict[str, Any]:
+        return {"usage": running.usage} if running.usage else {}
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -157,7 +162,8 @@ def chat_server(answer: Answer) -> Iterator[ChatServer]:
                 if len(made.split()) > request.get("max_tokens", 1_000_000):
                     choice["finish_reason"] = "length"
                     choice["message"]["content"] = " ".join(re.split(r"(?<=\s)", made)[: request["max_tokens"]])
-                self._send(200, json.dumps({"id": "1", "object": "chat.completion", "choices": [choice]}))
+                answer = {"id": "1", "object": "chat.completion", "choices": [choice], **counted()}
+                self._send(200, json.dumps(answer))
 
         def _stream(self, pieces: Sequence[str], whole: bool) -> None:
             self.send_response(200)
@@ -168,12 +174,12 @@ def chat_server(answer: Answer) -> Iterator[ChatServer]:
             for piece in pieces:
                 self._event({"index": 0, "delta": {"content": piece}, "finish_reason": None})
             if whole:
-                self._event({"index": 0, "delta": {}, "finish_reason": "stop"})
+                self._event({"index": 0, "delta": {}, "finish_reason": "stop"}, **counted())
                 self.wfile.write(b"data: [DONE]\n\n")
             self.close_connection = True
 
-        def _event(self, choice: Mapping[str, Any]) -> None:
-            event = {"id": "1", "object": "chat.completion.chunk", "choices": [choice]}
+        def _event(self, choice: Mapping[str, Any], **more: Any) -> None:
+            event = {"id": "1", "object": "chat.completion.chunk", "choices": [choice], **more}
             self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
             self.wfile.flush()
 

@@ -14,6 +14,7 @@ from confrag.build.answer import Quote, Refuse, Write
 from confrag.build.cache.compile import cached_answer, cached_recall
 from confrag.build.cache.policy import AnswerCache
 from confrag.build.expand import Expand
+from confrag.build.gate import Gate
 from confrag.build.indices.own import own_index
 from confrag.build.models.chat import ChatModel
 from confrag.build.models.extractive import Extractive
@@ -49,6 +50,7 @@ def build_graph(
     indices: Mapping[str, str],
     cache: AnswerCache | None,
     resources: ExitStack,
+    gate: Gate | None = None,
 ) -> Graph:
     """Compile the recall and the answer.
 
@@ -59,7 +61,9 @@ def build_graph(
         indices: similarity mode -> name of the index that answers it.
         cache: of the plan, if it has one.
         resources: what the steps open is closed with it.
+        gate: closed while rows are being changed; None: they never are.
     """
+    gate = gate or Gate()
     expand = Expand(StoredNodes(document), {group.name: group.parent for group in plan.groups})
     routes = {
         r.name: Route(
@@ -76,6 +80,7 @@ def build_graph(
             embed_keys=r.embed_keys,
             filters=r.filters,
             doc_fields=plan.corpus.doc_fields,
+            gate=gate,
         )
         for r in plan.retrievers
     }

@@ -280,6 +280,10 @@ class StoredNodes:
             )
         return [found[uid] for uid in uids]
 
+    def node(self, group: str, uid: str) -> DocNode | None:
+        """The node with this uid; None when there is none."""
+        return next(iter(self._store.get_nodes(uids=[uid], group=group)), None)
+
     def children(self, group: str, parents: Sequence[str]) -> list[DocNode]:
         """The nodes of a group that were cut from these ones."""
         return list(self._store.get_nodes(group=group, parent=list(parents)))

@@ -9,6 +9,7 @@ from typing import Any
 from lazyllm.tools.rag import DocNode, Document, Retriever
 
 from confrag.build.expand import Expand
+from confrag.build.gate import Gate
 from confrag.build.ranking import best_first
 from confrag.build.trace import current, limit, span
 from confrag.schema.filters import Filters, joined, parse
@@ -35,6 +36,7 @@ class Route(Retriever):  # type: ignore[misc]
         embed_keys: Sequence[str],
         filters: Filters = (),
         doc_fields: Mapping[str, str] = MappingProxyType({}),
+        gate: Gate,
     ) -> None:
         super().__init__(
             document,
@@ -47,6 +49,7 @@ class Route(Retriever):  # type: ignore[misc]
             embed_keys=list(embed_keys) or None,
         )
         self._expand = expand
+        self._gate = gate
         self._to = target
         self._window = window
         self._filters = filters
@@ -63,7 +66,7 @@ class Route(Retriever):  # type: ignore[misc]
         """
         trace = current()
         wanted = joined(self._filters, trace.filters if trace else (), parse(filters or {}, self._doc_fields))
-        with span("retrieve", self.route):
+        with span("retrieve", self.route), self._gate.reading():
             nodes = best_first(super().forward(query, wanted or None, topk or limit(self.topk), **kwargs))
             nodes = self._expand.to_group(nodes, self._to) if self._to else nodes
             nodes = self._expand.window(nodes, self._window) if self._window else nodes

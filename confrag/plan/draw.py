@@ -18,6 +18,8 @@ class _Node:
     id: str
     kind: str
     label: str
+    span: str = ""
+    """What its time is recorded as, ``stage:name``; empty where none is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     return {
         "name": plan.name,
         "collection": plan.collection,
-        "nodes": [asdict(node) for node in nodes],
+        "nodes": [{key: value for key, value in asdict(node).items() if value} for node in nodes],
         "edges": [asdict(edge) for edge in edges],
         "plan": _data(plan),
     }
@@ -188,12 +190,14 @@ def _graph(plan: Plan) -> tuple[list[_Node], list[_Edge]]:
     asked = "query"
     if plan.cache:
         asked = "cache"
-        nodes.append(_Node("cache", "ifs", _cache_label(plan.cache)))
+        nodes.append(_Node("cache", "ifs", _cache_label(plan.cache), "cache:look"))
         edges.append(_Edge("query", "cache"))
         edges.append(_Edge("cache", "answer" if plan.cache.scope == "answer" else "context"))
     ends = _flow(plan, plan.recall, "recall", [asked], nodes, edges)
     nodes.append(_Node("context", "context", f"context: {plan.answer.context_tokens} tokens"))
-    nodes.append(_Node("llm", "model", _model_label(plan.model(plan.answer.model))))
+    model = plan.model(plan.answer.model)
+    writer = "extractive" if model.kind == "extractive" else "llm"
+    nodes.append(_Node("llm", "model", _model_label(model), f"generate:{writer}"))
     nodes.append(_Node("answer", "answer", "answer with sources"))
     edges += [*(_Edge(end, "context") for end in ends), _Edge("context", "llm"), _Edge("llm", "answer")]
     return nodes, edges
@@ -213,11 +217,18 @@ def _flow(
         nodes.append(_Node(path, kind, _step_label(plan, step)))
         edges += [_Edge(end, path) for branch in ends for end in branch]
         return [path]
-    nodes.append(_Node(path, step.kind, _step_label(plan, step)))
+    nodes.append(_Node(path, step.kind, _step_label(plan, step), _span(step)))
     edges += [_Edge(source, path) for source in sources]
     if step.kind == "retrieve":
         edges.append(_Edge(f"group.{plan.retriever(step.params['retriever']).group}", path))
     return [path]
+
+
+def _span(step: StepPlan) -> str:
+    """What `confrag.build` records the time of a step as."""
+    if step.kind in ("retrieve", "milvus"):
+        return f"retrieve:{step.params['retriever'] if step.kind == 'retrieve' else step.name}"
+    return {"rerank": "rerank:rerank", "mmr": "rerank:mmr", "rewrite": "rewrite:llm"}.get(step.kind, "")
 
 
 def _mermaid(plan: Plan) -> str:

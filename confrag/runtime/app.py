@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import lazyllm
+import numpy as np
 from lazyllm.tools.rag import DocNode
 from lazyllm.tools.rag.doc_node import QADocNode
 
@@ -21,6 +23,7 @@ from confrag.build.cache.policy import AnswerCache
 from confrag.build.document import INDICES
 from confrag.build.graph import Graph, build_graph
 from confrag.build.models.fingerprint import fingerprint
+from confrag.build.models.protocols import AnyEmbedder, SparseVector, Vectors
 from confrag.build.nodes import metadata_of, passage
 from confrag.build.private import embeds
 from confrag.build.progress import ProgressFn, silent
@@ -30,14 +33,17 @@ from confrag.plan import Plan, describe
 from confrag.plan.model import ModelPlan
 from confrag.registry import builder
 from confrag.runtime.asking import Asker
+from confrag.runtime.background import Background, Doing
 from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.collection import Collection
+from confrag.runtime.documents import Documents
 from confrag.runtime.embedding_cache import EmbeddingCache, cache_file
 from confrag.runtime.ingest import find_files
 from confrag.runtime.lazy_model import LazyModel
 from confrag.runtime.outlook import Outlook, look_ahead
+from confrag.runtime.overlay import Overlay
 from confrag.runtime.reply_cache import ReplyCache, reply_file
-from confrag.runtime.results import Answer, CorpusReport, Hit
+from confrag.runtime.results import Answer, CorpusReport, Hit, Step
 from confrag.runtime.stream import Stream
 from confrag.runtime.work import Work
 from confrag.schema.filters import FILE, Filters, parse
@@ -62,18 +68,30 @@ class App:
     Attributes:
         compiled: what the configuration comes to, as plain data.
         timings_s: seconds that the last start or ingest took, by part.
+        documents: of the corpus, which may be added, changed and taken out while it runs.
 
     Creating one is cheap: models are loaded and the store is opened by `start`. Questions may be asked from several
     threads at once.
+
+    Args:
+        plan: of the configuration.
+        may_be_empty: start although the corpus has no document; they are added later.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, may_be_empty: bool = False) -> None:
         self.compiled = plan
+        self._may_be_empty = may_be_empty
+        self._overlay = Overlay(plan)
+        self._background: Background | None = None
+        self.documents = Documents(
+            plan, self._overlay, lambda: self._collection or self._made(), self._changed, self._doing
+        )
         self._resources: ExitStack | None = None
         self._graph: Graph | None = None
         self._corpus: CorpusReport | None = None
         self._collection: Collection | None = None
         self._cache: AnswerCache | None = None
+        self._models: Mapping[str, Any] = {}
         self.timings_s: dict[str, float] = {}
 
     def start(self, progress: ProgressFn = silent, told: Callable[[Work], None] = nothing) -> App:
@@ -91,7 +109,8 @@ class App:
         if self._resources is not None:
             return self
         begun = time.perf_counter()
-        find_files(self.compiled.corpus)  # a mistake there is told before models are loaded
+        # A mistake there is told before models are loaded.
+        find_files(self.compiled.corpus, self._overlay, may_be_empty=self._may_be_empty)
         with ExitStack() as stack:
             models: dict[str, Any] = {}
             for model in self.compiled.models:
@@ -102,14 +121,17 @@ class App:
             models = {name: self._backed(name, made, models.__getitem__) for name, made in models.items()}
             loaded = time.perf_counter()
             embedders, askers = self._embedders(stack, models), self._askers(stack, models, progress)
-            collection = Collection(self.compiled, embedders, askers)
+            collection = self._made(embedders, askers)
             stack.callback(collection.close)
             report = collection.open(progress, told)
             cache = build_cache(self.compiled, embeds(collection.document), collection.state, _log.warning)
             if cache:
                 stack.callback(cache.close)
-            graph = build_graph(self.compiled, collection.document, models, INDICES, cache, stack)
+            graph = build_graph(self.compiled, collection.document, models, INDICES, cache, stack, collection.gate)
+            self._background = Background(self._update)
+            stack.callback(self._background.close)
             self._graph, self._corpus, self._collection, self._cache = graph, report, collection, cache
+            self._models = models
             self._resources = stack.pop_all()
         ready = time.perf_counter()
         self.timings_s = {"start": round(loaded - begun, 3), "ingest": round(ready - loaded, 3)}
@@ -121,7 +143,7 @@ class App:
         Raises:
             UserError: a corpus that cannot be read.
         """
-        return look_ahead(self.compiled, Collection(self.compiled, {}).work(), progress)
+        return look_ahead(self.compiled, self._made().work(), progress)
 
     def ingest(self, progress: ProgressFn = silent, told: Callable[[Work], None] = nothing) -> CorpusReport:
         """Bring the store up to date with the corpus, before a start or after it. Loads a model only to embed with it.
@@ -136,12 +158,11 @@ class App:
             StoreError: the store could not be written.
         """
         if self._collection is not None:
-            self._corpus = self._collection.update(progress, told)
-            return self._corpus
+            return self._update(progress, told)
         begun = time.perf_counter()
         with ExitStack() as stack:
             embedders, askers = self._embedders(stack, {}, progress), self._askers(stack, {}, progress)
-            collection = Collection(self.compiled, embedders, askers)
+            collection = self._made(embedders, askers)
             stack.callback(collection.close)
             report = collection.open(progress, told)
         self.timings_s = {"start": 0.0, "ingest": round(time.perf_counter() - begun, 3)}
@@ -152,6 +173,8 @@ class App:
         resources, self._resources, self._graph, self._collection = self._resources, None, None, None
         if resources:
             resources.close()
+        self._background = None
+        self._overlay.close()
 
     def __enter__(self) -> App:
         return self.start()
@@ -213,6 +236,36 @@ class App:
             _log.warning("%r: without branch '%s': %s", query, branch, reason)
         return [self._hit(node) for node in nodes][:topk]
 
+    def embed(
+        self, texts: Sequence[str], model: str | None = None, *, questions: bool = False
+    ) -> Vectors | list[SparseVector]:
+        """Embed texts as the engine does it. Nothing of it is kept.
+
+        Args:
+            texts: at least one.
+            model: name of an embedding model; may be left out where the configuration uses one only.
+            questions: they are questions, not texts of a corpus; many models put different words before the two.
+
+        Returns:
+            `[n, dim] float32` in the order of the texts; of a sparse model a list of token id -> weight.
+
+        Raises:
+            UserError: no such model.
+            ServiceError: its server does not answer.
+        """
+        self._started()
+        names = [entry.name for entry in self.compiled.models if entry.role == "embed"]
+        if model is None and len(names) == 1:
+            model = names[0]
+        if model not in names:
+            known = f"there are: {', '.join(names)}" if names else "the configuration uses none"
+            raise UserError(f"model = {model!r:.80}: no embedding model of that name; {known}")
+        embedder: AnyEmbedder = self._models[model]
+        if not questions:
+            return embedder.passages(texts)
+        vectors: Any = [embedder.query(text) for text in texts]
+        return vectors if isinstance(vectors[0], Mapping) else np.stack(vectors)
+
     def stream(self, query: str, filters: Filtering = None, history: Turns = ()) -> Stream:
         """The answer piece by piece; when the iteration is over, its `answer` holds the whole. Arguments as in `ask`.
 
@@ -241,6 +294,27 @@ class App:
                 yield piece
         finally:
             pieces.close()
+
+    def _made(
+        self, embedders: Mapping[str, CachedEmbedder] = MappingProxyType({}), askers: Mapping[str, Asker] | None = None
+    ) -> Collection:
+        return Collection(self.compiled, self._overlay, embedders, askers, may_be_empty=self._may_be_empty)
+
+    def _update(
+        self, progress: ProgressFn, told: Callable[[Work], None] = nothing, again: Sequence[str] = ()
+    ) -> CorpusReport:
+        assert self._collection is not None
+        self._corpus = self._collection.update(progress, told, again)
+        return self._corpus
+
+    def _changed(self, again: Sequence[str]) -> Callable[[], None]:
+        """Have a change of the documents taken up; where the engine is not started, the next start does it."""
+        if (background := self._background) is None:
+            return lambda: None
+        return partial(background.wait, background.wake(again))
+
+    def _doing(self) -> tuple[Doing, frozenset[str]]:
+        return (self._background.doing, self._background.at) if self._background else (Doing(), frozenset())
 
     def _load(self, model: ModelPlan, progress: ProgressFn) -> Any:
         return builder("models", model.kind)(role=model.role, **model.params.thaw(), progress=progress)
@@ -331,6 +405,10 @@ class App:
             citations=reply.citations,
             dangling=reply.dangling,
             history=history,
+            spans=tuple(
+                Step(s.stage, s.name, round((s.start - begun) * 1000, 3), round((s.end - s.start) * 1000, 3))
+                for s in trace.spans
+            ),
         )
 
     def _run(self, flow: Any, query: str, trace: Trace) -> Any:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence, Set
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from lazyllm.tools.rag import Document
+from lazyllm.tools.rag import DocNode, Document
 
 from confrag.build.document import build_document, build_store_conf, build_transforms
+from confrag.build.gate import Gate
 from confrag.build.indices.own import Lasting
+from confrag.build.private import StoredNodes, count, count_vectors
 from confrag.build.private import close as close_document
-from confrag.build.private import count, count_vectors
 from confrag.build.private import refresh as refresh_document
 from confrag.build.progress import ProgressFn
 from confrag.build.stores.integrity import seal, torn
@@ -23,15 +28,16 @@ from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.corpus import Scan
 from confrag.runtime.disk import is_full, telling_of_a_full_disk
 from confrag.runtime.fingerprints import recipes
-from confrag.runtime.ingest import Ingest, find_files
+from confrag.runtime.ingest import WINDOW, WINDOW_WHILE_ASKED, Ingest, find_files
 from confrag.runtime.lock import Lock
 from confrag.runtime.manifest import SEAL, UNFINISHED, FileRecord, Manifest
+from confrag.runtime.overlay import Overlay
 from confrag.runtime.places import belongs_to_one_process, claim, collection_dir, named_places, own_place, owned
 from confrag.runtime.results import CorpusReport, FailedFile
 from confrag.runtime.siblings import MANIFEST, adopt, identity, manifest_in, nearest_sibling
 from confrag.runtime.work import Work, build_all, find_work
 
-__all__ = ["INDICES", "Collection"]
+__all__ = ["INDICES", "Collection", "Overview"]
 
 INDICES = "indices"
 """Folder of a collection where indices beside the store are kept."""
@@ -40,24 +46,48 @@ _log = logging.getLogger("confrag")
 _CHANGED = "files of the store are not as they were when it was closed"
 
 
+class Overview(NamedTuple):
+    """A corpus beside what is stored of it.
+
+    Attributes:
+        said: metadata of the stored files, by name, before what was edited at run time.
+    """
+
+    found: Scan
+    work: Work
+    said: Mapping[str, Mapping[str, Any]]
+
+
 class Collection:
     """The rows of a plan.
 
     Attributes:
         document: LazyLLM's, while the collection is open.
+        gate: closed while rows are being changed.
 
     Args:
         plan: what is stored, and where.
+        overlay: what was changed of the corpus at run time.
         embedders: by name; those that need a model load it when they are first asked.
         askers: by node group, of those that a chat model writes; the same holds for their models.
+        may_be_empty: it is no error when the corpus has no document.
     """
 
     document: Document
 
     def __init__(
-        self, plan: Plan, embedders: Mapping[str, CachedEmbedder], askers: Mapping[str, Asker] | None = None
+        self,
+        plan: Plan,
+        overlay: Overlay,
+        embedders: Mapping[str, CachedEmbedder] = MappingProxyType({}),
+        askers: Mapping[str, Asker] | None = None,
+        *,
+        may_be_empty: bool = False,
     ) -> None:
+        self.gate = Gate()
         self._plan = plan
+        self._overlay = overlay
+        self._may_be_empty = may_be_empty
         self._embedders = embedders
         self._askers = askers or {}
         self._recipes = recipes(plan)
@@ -74,8 +104,10 @@ class Collection:
         self._cut_short = False
         self._seen = 0
         self._before = self._asked_before = (0, 0)
-        self._writing = False
-        self._updates = 0
+        self._alone_at_work = threading.Lock()
+        self._at_work = False
+        self._changing_rows = False
+        self._changes = 0
         self._known: tuple[object, str | None] = (None, None)
 
     def work(self) -> Work:
@@ -84,7 +116,44 @@ class Collection:
         Raises:
             UserError: a corpus that cannot be used.
         """
-        return self._work(find_files(self._plan.corpus))
+        return self._work(self._find())
+
+    def overview(self) -> Overview:
+        """The corpus beside what is stored of it; nothing is opened but the manifest.
+
+        Raises:
+            UserError: a corpus that cannot be used.
+        """
+        found = self._find()
+        work = self._work(found)
+        with manifest_in(self._directory) as manifest:
+            return Overview(found, work, manifest.said() if manifest else {})
+
+    def in_corpus(self) -> Scan:
+        """The files that the configuration names, whatever was changed at run time."""
+        corpus = self._plan.corpus
+        return find_files(corpus, None, may_be_empty=True)
+
+    def records(self) -> dict[str, FileRecord]:
+        """What is stored, by name of the file."""
+        assert self._manifest is not None
+        return self._manifest.files()
+
+    def nodes_of(self, group: str, document: str, numbers: Sequence[int]) -> list[DocNode]:
+        """The stored nodes of a group with these numbers in a document, in their order."""
+        with self.gate.reading():
+            nodes = StoredNodes(self.document).numbered(group, document, numbers)
+        return sorted(nodes, key=lambda node: int(node.number))
+
+    def node(self, group: str, uid: str) -> DocNode | None:
+        """A stored node, None when there is none of this id."""
+        with self.gate.reading():
+            return StoredNodes(self.document).node(group, uid)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nodes can be read."""
+        return self._opened
 
     def open(self, progress: ProgressFn, told: Callable[[Work], None]) -> CorpusReport:
         """Open the store and bring its rows in line with the corpus.
@@ -104,23 +173,30 @@ class Collection:
             self.close()
             raise
 
-    def update(self, progress: ProgressFn, told: Callable[[Work], None]) -> CorpusReport:
-        """Bring the rows in line with the corpus once more. Raises what `open` does."""
-        found = find_files(self._plan.corpus)
-        self._before, self._asked_before = self._embedded(), self._asked()
-        self._writing = True
-        try:
-            if self._lock.try_acquire():
-                work = self._work(found, begin=True)
-            elif self._alone or not (work := self._work(found)).nothing:
-                found, work = self._locked(found)
-            with telling_of_a_full_disk(self._directory, *self._places):
-                return self._update(found, work, progress, told)
-        finally:
-            self._updates += 1
-            self._writing = False
-            if not self._alone:
-                self._lock.release()
+    def update(self, progress: ProgressFn, told: Callable[[Work], None], again: Sequence[str] = ()) -> CorpusReport:
+        """Bring the rows in line with the corpus once more, one call after the other. Raises what `open` does.
+
+        Args:
+            progress: told how far it has got.
+            told: called once with what is to be done, before it is done.
+            again: names of files that are to be read in any case.
+        """
+        with self._alone_at_work:
+            found = self._find()
+            self._before, self._asked_before = self._embedded(), self._asked()
+            try:
+                if self._lock.try_acquire():
+                    work = self._work(found, again, begin=True)
+                elif self._alone or not (work := self._work(found, again)).nothing:
+                    found, work = self._locked(found, again)
+                self._at_work = True
+                with telling_of_a_full_disk(self._directory, *self._places):
+                    return self._update(found, work, progress, told)
+            finally:
+                self._at_work = False
+                self._changes += 1
+                if not self._alone:
+                    self._lock.release()
 
     def close(self) -> None:
         """Close the store and let others have it. May be called more than once."""
@@ -153,16 +229,31 @@ class Collection:
         Costs microseconds while nothing changes. What is read from the store belongs to a state only if that is the
         same before and after.
         """
-        if self._manifest is None or self._writing:
+        if self._manifest is None or self._changing_rows:
             return None
-        # This process's own connection does not see that it has written itself, hence the number of updates.
-        token = (self._manifest.data_version(), self._updates)
+        # This process's own connection does not see that it has written itself, hence the number of changes.
+        token = (self._manifest.data_version(), self._changes)
         if token != self._known[0]:
-            busy = bool(self._manifest.get(UNFINISHED)) or self._manifest.pending()
+            # Between two changes of its own the rows are whole: an ingest that runs for hours is no reason to forget.
+            unfinished = not (self._at_work and self._opened) and bool(self._manifest.get(UNFINISHED))
+            busy = unfinished or self._manifest.pending()
             self._known = (token, None if busy else self._manifest.version())
         return self._known[1]
 
-    def _work(self, found: Scan, *, begin: bool = False) -> Work:
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self.gate.writing():
+            self._changing_rows = True
+            try:
+                yield
+            finally:
+                self._changes += 1
+                self._changing_rows = False
+
+    def _find(self) -> Scan:
+        return find_files(self._plan.corpus, self._overlay, may_be_empty=self._may_be_empty)
+
+    def _work(self, found: Scan, again: Sequence[str] = (), *, begin: bool = False) -> Work:
         """What is to do. To begin with it needs the lock: a new collection may start as a copy of another one."""
         if not owned(self._directory, self._places):
             return build_all(found, self._recipes, "nothing is stored yet", {})
@@ -174,15 +265,15 @@ class Collection:
                     return build_all(found, self._recipes, "nothing is stored yet", {})
                 if manifest.get("store") != self._store:
                     return build_all(found, self._recipes, "store_conf changed", {})
-                return find_work(found, manifest, self._recipes)
+                return find_work(found, manifest, self._recipes, again)
         except sqlite3.Error as error:
             return build_all(found, self._recipes, f"the manifest cannot be read ({error})", {})
 
-    def _locked(self, found: Scan) -> tuple[Scan, Work]:
+    def _locked(self, found: Scan, again: Sequence[str] = ()) -> tuple[Scan, Work]:
         """Take the lock, and look what is to do: another process may have done it meanwhile."""
         if self._lock.acquire():
-            found = find_files(self._plan.corpus)
-        return found, self._work(found, begin=True)
+            found = self._find()
+        return found, self._work(found, again, begin=True)
 
     def _work_of_new(self, found: Scan, *, begin: bool) -> Work:
         sibling = nearest_sibling(self._directory, self._recipes, identity(self._plan))
@@ -230,6 +321,8 @@ class Collection:
                 self._transforms,
                 self._askers,
                 progress,
+                self._changing,
+                WINDOW_WHILE_ASKED if running else WINDOW,
             )
             anew = not (work.fresh or running)
             try:
@@ -351,7 +444,7 @@ class Collection:
         if failed and self._plan.corpus.on_error == "fail":
             name, reason = next(iter(failed.items()))
             raise UserError(f"{name}: {reason} (corpus.on_error=fail)")
-        if len(failed) == len(held):
+        if held and len(failed) == len(held) and not self._overlay.entries():
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
             raise UserError(f"corpus.path: no file could be read ({reasons})")
         counts = self._manifest.counts()

@@ -24,7 +24,7 @@ from confrag.errors import UserError, nearest
 from confrag.plan.model import Params
 from confrag.registry.readers import extension_of
 
-__all__ = ["Scan", "Skipped", "SourceFile", "scan"]
+__all__ = ["Scan", "Skipped", "SourceFile", "given_to", "is_sidecar", "scan"]
 
 _PACKAGE = "pkg://"
 _HIDDEN = (".", "~$")
@@ -45,12 +45,19 @@ class SourceFile(NamedTuple):
             the corpus has several paths, below the folder that all of them have in common.
         sidecar: a file beside it with its metadata, ``NAME.EXT.meta.yaml``, ``.yml`` or ``.json``; empty: none.
         given: metadata that the configuration gives.
+        edits: what was said of it at run time, see `confrag.runtime.overlay`.
     """
 
     location: str
     name: str
     sidecar: str = ""
     given: Params = _NOTHING
+    edits: Params = _NOTHING
+
+    @property
+    def said(self) -> Params:
+        """All that is said of it outside itself and the file beside it."""
+        return Params({"given": self.given, "edits": self.edits}) if self.edits else self.given
 
     @property
     def path(self) -> Path:
@@ -81,6 +88,8 @@ def scan(
     exclude: Sequence[str],
     known: Collection[str],
     metadata: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    *,
+    may_be_empty: bool = False,
 ) -> Scan:
     """Find the documents of a corpus.
 
@@ -93,6 +102,7 @@ def scan(
         exclude: globs of what is left out; a folder that matches is not entered.
         known: the extensions that can be read (``md`` or ``.md``).
         metadata: globs, with what is known of the files that match; of several values, the last counts.
+        may_be_empty: it is no error when there is nothing to read.
 
     Raises:
         UserError: a path does not exist, a folder cannot be opened, or there is nothing to read.
@@ -103,9 +113,26 @@ def scan(
     walk.follow_links()
     files = tuple(sorted(walk.files, key=lambda file: file.name))
     skipped = tuple(sorted(walk.skipped, key=lambda entry: entry.name))
-    if not files:
+    if not files and not may_be_empty:
         raise UserError(_nothing_found(paths, include, exclude, known, skipped))
     return Scan(files, skipped)
+
+
+def is_sidecar(name: str) -> bool:
+    """Whether a file of this name describes the one beside it."""
+    return _SIDECAR.fullmatch(name) is not None
+
+
+def given_to(name: str, metadata: Sequence[tuple[str, Mapping[str, Any]]]) -> Params:
+    """The metadata that globs give to a file of this name; of several values, the last counts."""
+    return _given(name, [(_glob(glob), values) for glob, values in metadata])
+
+
+def _given(name: str, metadata: Sequence[tuple[Sequence[str], Mapping[str, Any]]]) -> Params:
+    if not metadata:
+        return _NOTHING
+    parts = name.split("/")
+    return Params({k: v for glob, values in metadata if _matches(parts, glob) for k, v in values.items()})
 
 
 class _Place(NamedTuple):
@@ -321,18 +348,12 @@ class _Walk:
             self._skip(place, f"no reader for the extension '{extension}'" if extension else "no extension")
         elif self._wanted(place):
             sidecar = self._sidecars.get(place.path, "")
-            self.files.append(SourceFile(place.path, place.name, sidecar, self._given(place)))
+            self.files.append(SourceFile(place.path, place.name, sidecar, _given(place.name, self._metadata)))
 
     def _skip(self, place: _Place, reason: str) -> None:
         if self._wanted(place):
             name = place.name.encode(errors="backslashreplace").decode()
             self.skipped.append(Skipped(Path(place.path), name, reason))
-
-    def _given(self, place: _Place) -> Params:
-        if not self._metadata:
-            return _NOTHING
-        parts = place.name.split("/")
-        return Params({k: v for glob, values in self._metadata if _matches(parts, glob) for k, v in values.items()})
 
     def _wanted(self, place: _Place) -> bool:
         parts = place.name.split("/")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from lazyllm.tools.rag import DocNode, Document, NodeTransform
 
@@ -21,7 +23,7 @@ from confrag.build.progress import ProgressFn
 from confrag.build.readers import read
 from confrag.build.readers.section import Section, UnreadableFileError
 from confrag.errors import UserError
-from confrag.plan.model import CorpusPlan, Plan, written_groups
+from confrag.plan.model import CorpusPlan, Plan, thaw, written_groups
 from confrag.registry.readers import EXTENSIONS
 from confrag.runtime.asking import Asker
 from confrag.runtime.cached_embedder import CachedEmbedder
@@ -29,25 +31,37 @@ from confrag.runtime.corpus import Scan, SourceFile, scan
 from confrag.runtime.fingerprints import GroupRecipe
 from confrag.runtime.manifest import SEAL, UNFINISHED, FileRecord, GroupRecord, Manifest, Stamp
 from confrag.runtime.metadata import known_of
+from confrag.runtime.overlay import Overlay
 from confrag.runtime.work import FileWork, Work, content_hash, stamp_of
 from confrag.runtime.written import Made, add_written
 from confrag.schema.doc_fields import Value
 
-__all__ = ["Ingest", "find_files", "read_file"]
+__all__ = ["WINDOW", "WINDOW_WHILE_ASKED", "Ingest", "find_files", "read_file"]
 
 WINDOW = 4096
-"""Nodes that are held before they are embedded and written."""
+"""Nodes that are held before they are embedded and written, at most a file more."""
+WINDOW_WHILE_ASKED = 256
+"""The same while questions are asked, which wait for a window that is written."""
 _ATTEMPTS = 3
 
 
-def find_files(corpus: CorpusPlan) -> Scan:
+def find_files(corpus: CorpusPlan, overlay: Overlay | None, *, may_be_empty: bool = False) -> Scan:
     """The files of a corpus; nothing is read yet.
+
+    Args:
+        corpus: where they are.
+        overlay: what was changed of it at run time; None: that does not count.
+        may_be_empty: it is no error when there is none. A corpus of which something was changed may be, too.
 
     Raises:
         UserError: the corpus does not exist or is empty; with ``corpus.on_error=fail``, something in it that no
             reader takes.
     """
-    found = scan(corpus.paths, corpus.include, corpus.exclude, {*EXTENSIONS, *corpus.readers}, corpus.metadata)
+    known = {*EXTENSIONS, *corpus.readers}
+    may_be_empty = may_be_empty or bool(overlay and overlay.entries())
+    found = scan(corpus.paths, corpus.include, corpus.exclude, known, corpus.metadata, may_be_empty=may_be_empty)
+    if overlay:
+        found = overlay.apply(found)
     if found.skipped and corpus.on_error == "fail":
         raise UserError(f"{found.skipped[0].name}: {found.skipped[0].reason} (corpus.on_error=fail)")
     return found
@@ -55,12 +69,13 @@ def find_files(corpus: CorpusPlan) -> Scan:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What was read of a file, with the stamp and hash of just that content; `fields` are its declared metadata."""
+    """What was read of a file, with the stamp and hash of just that content, and what is known of it (`Known`)."""
 
     stamp: Stamp
     hash: str
     sections: Sequence[Section]
     fields: Mapping[str, Value]
+    said: Mapping[str, Any]
 
 
 def read_file(file: SourceFile, corpus: CorpusPlan) -> Content:
@@ -74,14 +89,14 @@ def read_file(file: SourceFile, corpus: CorpusPlan) -> Content:
             before, digest = _now(file)
             known = known_of(file, read(file.path, corpus.readers), corpus.doc_fields)
             if _now(file) == (before, digest):
-                return Content(before, digest, known.sections, known.fields)
+                return Content(before, digest, known.sections, known.fields, known.said)
         except OSError as error:
             raise UnreadableFileError(file.path, error.strerror or str(error)) from None
     raise UnreadableFileError(file.path, "it changes while it is read; it is read again at the next start")
 
 
 def _now(file: SourceFile) -> tuple[Stamp, str]:
-    return stamp_of(file.location, file.sidecar), content_hash(file.location, file.sidecar, file.given)
+    return stamp_of(file.location, file.sidecar), content_hash(file.location, file.sidecar, file.said)
 
 
 @dataclass
@@ -112,6 +127,8 @@ class Ingest:
         transforms: by group.
         askers: by group, of those that a model writes.
         progress: told of the stages ``read``, ``ask GROUP``, ``embed`` and ``index``.
+        changing: entered while rows are being changed: no question is searched for inside.
+        window: nodes that are written at once.
     """
 
     def __init__(
@@ -124,8 +141,12 @@ class Ingest:
         transforms: Mapping[str, NodeTransform],
         askers: Mapping[str, Asker],
         progress: ProgressFn,
+        changing: Callable[[], AbstractContextManager[None]] = nullcontext,
+        window: int = WINDOW,
     ) -> None:
         self._plan = plan
+        self._changing = changing
+        self._size = window
         self._written = written_groups(plan.groups)
         self._cut = tuple(group for group in plan.groups if group not in self._written)
         self._askers = askers
@@ -138,6 +159,7 @@ class Ingest:
         self._embedded = 0
         self._to_embed = 0
         self._records: dict[str, FileRecord] = {}
+        self._said: dict[str, Mapping[str, Any]] = {}
 
     def run(self, work: Work) -> dict[str, FileRecord]:
         """Bring the rows in line with the corpus; returns what the manifest now says of the files that were read.
@@ -157,14 +179,15 @@ class Ingest:
         for number, entry in enumerate(work.files, start=1):
             self._add(entry, window)
             self._progress("read", number, len(work.files))
-            if len(window) >= WINDOW:
+            if len(window) >= self._size:
                 self._write(window)
                 window = _Window()
         self._write(window)
         gone = {name: work.records[name].stamp for name in work.removed}
         gone |= {name: record.stamp for name, record in self._records.items() if record.state == "failed"}
-        self._manifest.begin(gone)
-        delete_documents(self._document, [document_id(name) for name in gone])
+        with self._changing():
+            self._manifest.begin(gone)
+            delete_documents(self._document, [document_id(name) for name in gone])
         self._progress("index", 0, 1)
         finish(self._document)
         failed = {name: record for name, record in self._records.items() if record.state == "failed"}
@@ -210,6 +233,7 @@ class Ingest:
         window.made.append(nodes)
         counts = {group: (made[group], len(members)) for group, members in nodes.items()}
         self._records[name] = FileRecord(content.stamp, content.hash, "done", groups=counts)
+        self._said[name] = content.said
 
     def _write(self, window: _Window) -> None:
         """Embed and write the nodes of a window; what its files had before goes when the new rows are there."""
@@ -217,6 +241,10 @@ class Ingest:
             return
         self._ask(window)
         self._embed(window)
+        with self._changing():
+            self._change(window)
+
+    def _change(self, window: _Window) -> None:
         self._manifest.begin({work.file.name: self._records[work.file.name].stamp for work in window.works})
         write_nodes(self._document, list(window.all_nodes()))
         for group in self._recipes:
@@ -227,13 +255,19 @@ class Ingest:
                 old = stored_uids(self._document, group, known)
                 delete_nodes(self._document, group, [uid for uid in old if uid not in new])
         persist(self._document)
-        self._manifest.settle({work.file.name: self._records[work.file.name] for work in window.works})
+        names = [work.file.name for work in window.works]
+        self._manifest.settle(
+            {name: self._records[name] for name in names}, said={name: self._said[name] for name in names}
+        )
 
     def _ask(self, window: _Window) -> None:
         """Make the nodes that a model writes, and those that are cut from them, where they are to be written."""
         if not self._written:
             return
-        files = [(work.groups, made) for work, made in zip(window.works, window.made, strict=True)]
+        files = [
+            (work.groups, made, thaw(work.file.edits).get("pairs", {}))
+            for work, made in zip(window.works, window.made, strict=True)
+        ]
         add_written(
             self._written,
             files,

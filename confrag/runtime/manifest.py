@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS rows (
     file TEXT NOT NULL, node_group TEXT NOT NULL, fingerprint TEXT NOT NULL, nodes INTEGER NOT NULL,
     PRIMARY KEY (file, node_group)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS said (file TEXT PRIMARY KEY, metadata TEXT NOT NULL) WITHOUT ROWID;
 """
 _VERSION = 1
 
@@ -139,6 +140,12 @@ class Manifest:
                 for name, size, mtime, ctime, digest, state, reason in database.execute("SELECT * FROM files")
             }
 
+    def said(self) -> dict[str, dict[str, Any]]:
+        """Metadata of the files that are done, by name, before what was edited at run time."""
+        with self._reading() as database:
+            rows = database.execute("SELECT file, metadata FROM said").fetchall()
+        return {name: json.loads(metadata) for name, metadata in rows}
+
     def groups(self) -> dict[str, GroupRecord]:
         """Every node group, by name."""
         with self._reading() as database:
@@ -190,11 +197,27 @@ class Manifest:
             )
             database.executemany("DELETE FROM rows WHERE file = ?", [(name,) for name in files])
 
-    def settle(self, files: Mapping[str, FileRecord], removed: Iterable[str] = ()) -> None:
-        """These files are done or failed, and those are gone; all at once."""
+    def settle(
+        self,
+        files: Mapping[str, FileRecord],
+        removed: Iterable[str] = (),
+        said: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
+        """These files are done or failed, and those are gone; all at once.
+
+        Args:
+            files: by name.
+            removed: names.
+            said: name -> metadata of the file, before what was edited at run time.
+        """
         with self._writing() as database:
             names = [(name,) for name in (*files, *removed)]
             database.executemany("DELETE FROM rows WHERE file = ?", names)
+            database.executemany("DELETE FROM said WHERE file = ?", names)
+            database.executemany(
+                "INSERT INTO said VALUES (?, ?)",
+                [(name, json.dumps(dict(metadata), ensure_ascii=False)) for name, metadata in said.items()],
+            )
             database.executemany("DELETE FROM files WHERE name = ?", [(name,) for name in removed])
             database.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",

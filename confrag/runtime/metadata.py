@@ -1,6 +1,7 @@
 """What is known of a file beside its text: from the configuration, its front matter, and a file beside it.
 
-Of several sources that name the same key, the last of these counts: ``corpus.metadata``, front matter, sidecar file.
+Of several sources that name the same key, the last of these counts: ``corpus.metadata``, front matter, sidecar file,
+what was said at run time (`confrag.runtime.overlay`).
 Fields that `doc_fields` declares are checked and may be filtered by; what else there is travels with the text, as
 scalars and lists of them.
 """
@@ -35,10 +36,12 @@ class Known:
     Attributes:
         fields: the declared metadata, in the form in which they are stored.
         sections: of the file, each with all other metadata below its own.
+        said: all of it but what was said at run time, as JSON has it.
     """
 
     fields: Mapping[str, Value]
     sections: Sequence[Section]
+    said: Mapping[str, Any]
 
 
 def known_of(file: SourceFile, sections: Sequence[Section], types: Mapping[str, str]) -> Known:
@@ -61,13 +64,19 @@ def known_of(file: SourceFile, sections: Sequence[Section], types: Mapping[str, 
         (Path(file.sidecar).name, _sidecar(file)),
     ):
         found.update({str(key): (value, source) for key, value in values.items() if value is not None})
+    said = dict(_plain({key: value for key, (value, _) in found.items()}))
+    edits = thaw(file.edits)
+    found.update({key: (value, "edited") for key, value in edits.get("set", {}).items()})
+    for key in edits.get("drop", ()):
+        found.pop(key, None)
     fields = {name: _typed(file, name, *found.pop(name), kind) for name, kind in types.items() if name in found}
     size = len(json.dumps(fields, ensure_ascii=False).encode())
     if size > _MOST_BYTES:
         reason = f"its metadata take {size:,} bytes; at most {_MOST_BYTES:,} can be filtered by: shorten them"
         raise UnreadableFileError(file.path, reason)
     others = dict(_plain({key: value for key, (value, _) in found.items()}))
-    return Known(fields, [replace(section, metadata={**others, **section.metadata}) for section in sections])
+    sections = [replace(section, metadata={**others, **section.metadata}) for section in sections]
+    return Known(fields, sections, said)
 
 
 def _typed(file: SourceFile, name: str, value: Any, source: str, kind: str) -> Value:

@@ -14,7 +14,7 @@ from confrag.build.private import ROOT_GROUP
 from confrag.build.progress import ProgressFn
 from confrag.build.readers.section import UnreadableFileError
 from confrag.errors import UserError
-from confrag.plan.model import GroupPlan, Plan, written_groups
+from confrag.plan.model import GroupPlan, Plan, thaw, written_groups
 from confrag.runtime.ask_outlook import AskOutlook, estimate
 from confrag.runtime.collection import INDICES
 from confrag.runtime.embedding_cache import EmbeddingCache, cache_file, text_key
@@ -116,7 +116,8 @@ def look_ahead(plan: Plan, work: Work, progress: ProgressFn) -> Outlook:
                 failed[name] = error.reason
                 continue
             made = make_nodes(name, entry.file.location, sections, cut, transforms)
-            add_written(written, [(entry.groups, made)], transforms, costs.replies)
+            pairs = thaw(entry.file.edits).get("pairs", {})
+            add_written(written, [(entry.groups, made, pairs)], transforms, costs.replies)
             for group in plan.groups:
                 if group.name not in entry.groups:
                     continue

@@ -7,7 +7,7 @@ from typing import Any
 
 from confrag.schema.history import History
 
-__all__ = ["Answer", "CorpusReport", "FailedFile", "Hit"]
+__all__ = ["Answer", "CorpusReport", "FailedFile", "Hit", "Step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,21 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A stretch of the work on a question; `stage` and `name` say which node of the graph did it.
+
+    Attributes:
+        start_ms: milliseconds from the question to its begin.
+        ms: how long it took.
+    """
+
+    stage: str
+    name: str
+    start_ms: float
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer with its numbered sources: source 1 is ``sources[0]``.
 
@@ -47,6 +62,7 @@ class Answer:
         citations: numbers of the sources that the text cites.
         dangling: how many numbers were taken out of the text, since they refer to no source.
         history: what was said before the question.
+        spans: what took how long, in the order of the ends.
     """
 
     query: str
@@ -61,6 +77,7 @@ class Answer:
     citations: tuple[int, ...] = ()
     dangling: int = 0
     history: History = ()
+    spans: tuple[Step, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The answer as in the JSON of ``confrag run``."""

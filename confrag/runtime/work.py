@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,16 +98,17 @@ def build_all(found: Scan, wanted: Mapping[str, GroupRecipe], reason: str, store
     )
 
 
-def find_work(found: Scan, manifest: Manifest, wanted: Mapping[str, GroupRecipe]) -> Work:
+def find_work(found: Scan, manifest: Manifest, wanted: Mapping[str, GroupRecipe], again: Collection[str] = ()) -> Work:
     """Compare with what is stored. Content is read only of files whose stamp differs.
 
     Args:
         found: the files of the corpus.
         manifest: of the collection.
         wanted: the recipes of the node groups.
+        again: names of files that are to be read in any case.
     """
     records, stored = manifest.files(), manifest.groups()
-    comparison = _Comparison(records, wanted)
+    comparison = _Comparison(records, wanted, again)
     for file in found.files:
         comparison.add(file)
     present = {file.name for file in found.files}
@@ -142,7 +143,9 @@ def _groups(wanted: Mapping[str, GroupRecipe], stored: Mapping[str, GroupRecord]
 class _Comparison:
     """File by file."""
 
-    def __init__(self, records: Mapping[str, FileRecord], wanted: Mapping[str, GroupRecipe]) -> None:
+    def __init__(
+        self, records: Mapping[str, FileRecord], wanted: Mapping[str, GroupRecipe], again: Collection[str]
+    ) -> None:
         self.files: list[FileWork] = []
         self.added: list[str] = []
         self.changed: list[str] = []
@@ -150,12 +153,14 @@ class _Comparison:
         self.failed: dict[str, str] = {}
         self.touched: dict[str, Stamp] = {}
         self._records = records
+        self._again = frozenset(again)
         self._wanted = {name: recipe.fingerprint for name, recipe in wanted.items()}
 
     def add(self, file: SourceFile) -> None:
         record = self._records.get(file.name)
         lacking = () if record is None else tuple(name for name in self._wanted if self._lacks(record, name))
-        if record is None or record.state == "pending" or not self._same(file, record):
+        again = file.name in self._again
+        if record is None or record.state == "pending" or again or not self._same(file, record):
             self._read(file, record)
         elif record.state == "done":
             self.unchanged.append(file.name)
@@ -177,13 +182,13 @@ class _Comparison:
 
     def _same(self, file: SourceFile, record: FileRecord) -> bool:
         try:
-            if record.state == "done" and _mark(file.given) != record.hash.partition("-")[2]:
+            if record.state == "done" and _mark(file.said) != record.hash.partition("-")[2]:
                 return False  # the configuration says something else of it
             stamp = stamp_of(file.location, file.sidecar)
             if stamp == record.stamp and stamp.mtime_ns != _UNKNOWN:
                 return True
             # Another time, and perhaps the same content; of a file that could not be read there is none to compare.
-            if record.state == "failed" or content_hash(file.location, file.sidecar, file.given) != record.hash:
+            if record.state == "failed" or content_hash(file.location, file.sidecar, file.said) != record.hash:
                 return False
         except OSError:
             return False  # it is read as a changed one, which says what is wrong with it
@@ -216,7 +221,7 @@ def content_hash(path: str, sidecar: str = "", given: Params = _NOTHING) -> str:
     Args:
         path: the file.
         sidecar: the file that describes it, if any.
-        given: what the configuration says of it; if anything, its digest comes behind the other, with a hyphen.
+        given: what else is said of it (`SourceFile.said`); if anything, its digest comes behind, with a hyphen.
 
     Raises:
         OSError: it cannot be read.

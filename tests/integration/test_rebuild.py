@@ -78,8 +78,10 @@ def start_named(place: Workplace, preset: str, *more: str) -> CorpusReport:
 def reasons(place: Workplace, preset: str, *more: str) -> str:
     """What `run` says of it."""
     from confrag.runtime.collection import Collection
+    from confrag.runtime.overlay import Overlay
 
-    return _summary(Collection(place.load(preset, *more).compiled, {}).work())
+    plan = place.load(preset, *more).compiled
+    return _summary(Collection(plan, Overlay(plan)).work())
 
 
 def row_numbers(database: Path, group: str) -> dict[str, int]:

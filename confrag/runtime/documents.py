@@ -1,0 +1,505 @@
+"""The documents of a corpus: listed, added, described in another way, taken out, while the engine runs or not."""
+
+from __future__ import annotations
+
+import builtins
+import threading
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from itertools import count
+from pathlib import Path
+from typing import IO, Any
+
+from lazyllm.tools.rag.doc_node import QADocNode
+
+from confrag.build.nodes import document_id
+from confrag.build.private import ROOT_GROUP
+from confrag.build.readers import read
+from confrag.build.readers.section import UnreadableFileError
+from confrag.errors import NotFoundError, UserError
+from confrag.plan.model import Plan
+from confrag.registry.readers import EXTENSIONS
+from confrag.runtime.background import Doing
+from confrag.runtime.collection import Collection, Overview
+from confrag.runtime.corpus import SourceFile
+from confrag.runtime.described import added_to, checked, edited, without
+from confrag.runtime.metadata import known_of
+from confrag.runtime.overlay import Edits, Entry, Overlay, check_name
+from confrag.schema.filters import FILE
+
+__all__ = ["Changed", "DocumentInfo", "Documents", "Pair", "Passage"]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentInfo:
+    """A document.
+
+    Attributes:
+        id: stable as long as its name is, 32 hexadecimal digits.
+        name: its path in the corpus, with forward slashes.
+        origin: ``corpus``: a file that the configuration names; ``added``: at run time.
+        path: where it lies on disk.
+        size: bytes.
+        modified: when its content last changed, ISO 8601 in UTC.
+        status: ``waiting`` to be ingested, ``working``, ``success``, ``failed``, or ``deleting``: it is gone, and its
+            nodes go next.
+        reason: why it failed, or what it waits for.
+        metadata: what is known of it.
+        nodes: node group -> number of nodes, of what answers come from now.
+    """
+
+    id: str
+    name: str
+    origin: str
+    path: str
+    size: int
+    modified: str
+    status: str
+    reason: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    nodes: Mapping[str, int] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data without the place on disk, which is nobody's business outside."""
+        return {key: value for key, value in asdict(self).items() if key != "path"}
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A node of a document; `number` counts from 1 in the order of the text."""
+
+    id: str
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A question with its answer that a model has written about a passage, or somebody has put right (`edited`)."""
+
+    id: str
+    group: str
+    file: str
+    file_id: str
+    question: str
+    answer: str
+    edited: bool
+
+
+Changed = Callable[[Sequence[str]], Callable[[], None]]
+"""Has a change taken up, the named files in any case; what it returns waits until it is in the store."""
+
+
+class Documents:
+    """The documents of an engine. Safe for threads.
+
+    Every change is safe on disk when a call returns, or nothing is changed. Where the engine runs, it is ingested in
+    the background, and answers come from the old state until then; with ``wait=True`` a call returns after that. Where
+    it does not, the next start or ingest does it. The user's own folders are never written to: what is added lies
+    below `state_dir`, and a document of the corpus that is deleted stays where it is and is passed over.
+
+    Args:
+        plan: of the engine.
+        overlay: the changes.
+        collection: gives the collection.
+        changed: see `Changed`.
+        doing: what the ingest in the background is at, and the names of the files that it is working on.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        overlay: Overlay,
+        collection: Callable[[], Collection],
+        changed: Changed,
+        doing: Callable[[], tuple[Doing, frozenset[str]]],
+    ) -> None:
+        self._plan = plan
+        self._overlay = overlay
+        self._collection = collection
+        self._changed = changed
+        self._doing = doing
+        self._guard = threading.RLock()
+        self._types = dict(plan.corpus.doc_fields)
+
+    @property
+    def doing(self) -> Doing:
+        """What the ingest in the background is at."""
+        return self._doing()[0]
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        """File extensions that can be read, lower case, without a dot."""
+        return frozenset(e.lower().removeprefix(".") for e in (*EXTENSIONS, *self._plan.corpus.readers))
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The node groups, parents before children."""
+        return tuple(group.name for group in self._plan.groups)
+
+    def list(self) -> builtins.list[DocumentInfo]:
+        """Every document, by name; those that cannot be read, and those that are on their way out, among them.
+
+        Raises:
+            UserError: a corpus that cannot be used.
+        """
+        overview, entries = self._collection().overview(), self._overlay.entries()
+        doing, at = self._doing()
+        work = overview.work
+        unchanged = frozenset(work.unchanged)
+
+        def status(name: str) -> tuple[str, str]:
+            if name in at:
+                return "working", ""
+            # One that was written a moment ago is compared by its content, and of a failed one there is none.
+            record = work.records.get(name)
+            if record and record.state == "failed" and (name in work.failed or doing.state == "idle"):
+                return "failed", record.reason
+            return ("success", "") if name in unchanged else ("waiting", doing.error)
+
+        rows = [
+            self._info(file, *status(file.name), overview, entries.get(file.name, Entry(file.name)))
+            for file in overview.found.files
+        ]
+        for skipped in overview.found.skipped:
+            file = SourceFile(str(skipped.path), skipped.name)
+            rows.append(self._info(file, "failed", skipped.reason, overview, Entry(file.name)))
+        for name in work.removed:
+            rows.append(DocumentInfo(document_id(name), name, "corpus", "", 0, "", "deleting"))
+        return sorted(rows, key=lambda row: row.name)
+
+    def get(self, id: str) -> DocumentInfo:  # noqa: A002
+        """One document. Raises NotFoundError when there is none of this id."""
+        return self._chosen([id])[0]
+
+    def hidden(self) -> builtins.list[tuple[str, str]]:
+        """(id, name) of the documents of the corpus that were taken out, by name."""
+        entries = sorted(self._overlay.entries().values(), key=lambda entry: entry.name)
+        return [(document_id(entry.name), entry.name) for entry in entries if entry.hidden and not entry.added]
+
+    def add(
+        self,
+        source: str | Path | IO[bytes],
+        name: str | None = None,
+        *,
+        override: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        wait: bool = True,
+    ) -> str:
+        """Add a document.
+
+        Args:
+            source: a file, which is copied, or an open one.
+            name: what it is to be called; left out: as the file.
+            override: put it in the place of one of this name; else it gets a name of its own, ``name-1.md``.
+            metadata: what is known of it; goes before what it says itself. One that is replaced keeps the others.
+            wait: return when it can be found.
+
+        Returns:
+            Its id.
+
+        Raises:
+            UserError: a file that does not exist, a name or metadata that cannot be, a kind that cannot be read.
+        """
+        if isinstance(source, str | Path) and name is None:
+            name = Path(source).name
+        if name is None:
+            raise UserError("an open file needs a name to be added")
+        name = unicodedata.normalize("NFC", name)
+        check_name(name, self.extensions)
+        values = checked(metadata or {}, self._types)
+        with self._guard, ExitStack() as stack:
+            content = stack.enter_context(_opened(source)) if isinstance(source, str | Path) else source
+            present = {file.name for file in self._collection().overview().found.files}
+            if not override:
+                name = _free(name, present)
+            before = self._overlay.entries().get(name, Entry(name)).edits if name in present else Edits()
+            edits = replace(before, set={**before.set, **values}, drop=tuple(k for k in before.drop if k not in values))
+            self._overlay.add(name, content, edits)
+        self._take_up([], wait)
+        return document_id(name)
+
+    def delete(self, ids: str | Sequence[str], *, wait: bool = True) -> builtins.list[str]:
+        """Take documents out; returns their names.
+
+        Raises:
+            NotFoundError: an id that no document has; nothing is changed then.
+        """
+        with self._guard:
+            chosen = self._chosen(ids)
+            own = {file.name for file in self._collection().in_corpus().files}
+            for document in chosen:
+                self._overlay.remove(document.name, document.name in own)
+        self._take_up([], wait)
+        return [document.name for document in chosen]
+
+    def restore(self, ids: str | Sequence[str], *, wait: bool = True) -> builtins.list[str]:
+        """Let documents of the corpus that were taken out be read again; returns their names.
+
+        Raises:
+            NotFoundError: an id that none of them has.
+        """
+        names = dict(self.hidden())
+        wanted = _several(ids)
+        for one in wanted:
+            if one not in names:
+                raise NotFoundError(f"no document with the id '{one}' was taken out of the corpus")
+        for one in wanted:
+            self._overlay.restore(names[one])
+        self._take_up([], wait)
+        return [names[one] for one in wanted]
+
+    def reparse(self, ids: str | Sequence[str], *, wait: bool = True) -> builtins.list[str]:
+        """Read documents anew, though they have not changed; returns their names.
+
+        Raises:
+            NotFoundError: an id that no document has.
+        """
+        names = [document.name for document in self._chosen(ids)]
+        self._take_up(names, wait)
+        return names
+
+    def metadata(self, id: str) -> dict[str, Any]:  # noqa: A002
+        """What is known of a document. Raises NotFoundError when there is none of this id."""
+        overview = self._collection().overview()
+        document = self._chosen([id])[0]
+        return self._effective(document.name, overview)
+
+    def set_metadata(self, ids: str | Sequence[str], values: Mapping[str, Any], *, wait: bool = True) -> None:
+        """Give values to metadata of documents, in the place of those that they have.
+
+        Raises:
+            NotFoundError: an id that no document has.
+            UserError: a value that cannot be.
+        """
+        self._describe(ids, lambda known: {**known, **values}, wait)
+
+    def add_metadata(self, ids: str | Sequence[str], values: Mapping[str, Any], *, wait: bool = True) -> None:
+        """Add values to metadata; with a value that is there they make a list. Raises as `set_metadata`."""
+        self._describe(ids, lambda known: added_to(known, values), wait)
+
+    def delete_metadata(
+        self,
+        ids: str | Sequence[str],
+        keys: Iterable[str] | None = None,
+        values: Mapping[str, Any] | None = None,
+        *,
+        wait: bool = True,
+    ) -> None:
+        """Take metadata away: those of these names, those that have these values, of a list these values; else all.
+
+        Raises:
+            NotFoundError: an id that no document has.
+        """
+        everything = keys is None and not values
+        gone = {**(values or {}), **dict.fromkeys(keys or ())}
+        self._describe(ids, lambda known: {} if everything else without(known, gone), wait)
+
+    def reset_metadata(self, ids: str | Sequence[str], values: Mapping[str, Any], *, wait: bool = True) -> None:
+        """Give documents these metadata and no others. Raises as `set_metadata`."""
+        self._describe(ids, lambda known: dict(values), wait)
+
+    def passages(
+        self,
+        id: str,  # noqa: A002
+        group: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> tuple[str, int, builtins.list[Passage]]:
+        """Nodes of a document in the order of the text, as they are stored now.
+
+        Args:
+            id: of the document.
+            group: a node group; left out: the first.
+            offset: how many to pass over.
+            limit: how many at most.
+
+        Returns:
+            The group, how many nodes the document has in it, and those that were asked for.
+
+        Raises:
+            NotFoundError: no such document or group.
+            UserError: the engine is not started.
+        """
+        name = group or self.groups[0]
+        total = self._stored(name).get(id)
+        if total is None:
+            self.get(id)
+            total = 0
+        numbers = range(offset + 1, min(offset + limit, total) + 1)
+        nodes = self._open().nodes_of(name, id, numbers)
+        return name, total, [Passage(str(node.uid), int(node.number), str(node.text)) for node in nodes]
+
+    @property
+    def pair_groups(self) -> tuple[str, ...]:
+        """The node groups of questions with their answers that a model writes."""
+        return tuple(group.name for group in self._plan.groups if group.kind == "llm_qa")
+
+    def pairs(
+        self,
+        id: str | None = None,  # noqa: A002
+        offset: int = 0,
+        limit: int = 100,
+    ) -> tuple[int, builtins.list[Pair]]:
+        """Questions with their answers, by document and in the order of the text.
+
+        Args:
+            id: of a document; left out: of all.
+            offset: how many to pass over.
+            limit: how many at most.
+
+        Returns:
+            How many there are, and those that were asked for.
+        """
+        total, found = 0, []
+        for group in self.pair_groups:
+            for document, stored in sorted(self._stored(group).items()):
+                if id not in (None, document):
+                    continue
+                first, last = max(offset - total, 0), min(offset + limit - total, stored)
+                if first < last:
+                    nodes = self._open().nodes_of(group, document, range(first + 1, last + 1))
+                    found += [self._pair(node) for node in nodes]
+                total += stored
+        return total, found
+
+    def edit_pair(self, id: str, question: str, answer: str, *, wait: bool = True) -> Pair:  # noqa: A002
+        """Put a question and its answer right; returns the pair as it was. It gets another id.
+
+        Raises:
+            NotFoundError: no such pair.
+            UserError: a text is empty.
+        """
+        new = question.strip(), answer.strip()
+        if not all(new):
+            raise UserError("a question and its answer must not be empty; to be rid of the pair, delete it")
+        return self._change_pair(id, new, wait)
+
+    def delete_pair(self, id: str, *, wait: bool = True) -> Pair:  # noqa: A002
+        """Take a question and its answer out, for good; returns them. Raises NotFoundError when there are none."""
+        return self._change_pair(id, None, wait)
+
+    def _change_pair(self, id: str, new: tuple[str, str] | None, wait: bool) -> Pair:  # noqa: A002
+        with self._guard:
+            nodes = (self._open().node(group, id) for group in self.pair_groups)
+            node = next((node for node in nodes if node is not None), None)
+            if node is None:
+                raise NotFoundError(f"there is no question-answer pair with the id '{id}'; edited ones get another id")
+            pair = self._pair(node)
+            edits = self._overlay.entries().get(pair.file, Entry(pair.file)).edits
+            of_group = dict(edits.pairs.get(pair.group, {}))
+            asked = next((a for a, stands in of_group.items() if stands and stands[0] == pair.question), pair.question)
+            of_group[asked] = new
+            self._overlay.edit(pair.file, replace(edits, pairs={**edits.pairs, pair.group: of_group}))
+        self._take_up([], wait)
+        return pair
+
+    def _pair(self, node: Any) -> Pair:
+        assert isinstance(node, QADocNode)
+        file = str(node.global_metadata[FILE])
+        pairs = self._overlay.entries().get(file, Entry(file)).edits.pairs.get(node.group, {})
+        is_edited = any(stands and stands[0] == node.text for stands in pairs.values())
+        return Pair(str(node.uid), str(node.group), file, document_id(file), node.text, str(node.answer), is_edited)
+
+    def _describe(
+        self, ids: str | Sequence[str], change: Callable[[dict[str, Any]], Mapping[str, Any]], wait: bool
+    ) -> None:
+        with self._guard:
+            overview, entries = self._collection().overview(), self._overlay.entries()
+            changes = []
+            for document in self._chosen(ids):
+                said = self._said(document.name, overview)
+                before = entries.get(document.name, Entry(document.name)).edits
+                new = checked(change(edited(said, before)), self._types)
+                put = {key: value for key, value in new.items() if key not in said or said[key] != value}
+                drop = tuple(key for key in said if key not in new)
+                changes.append((document.name, replace(before, set=put, drop=drop)))
+            for name, edits in changes:
+                self._overlay.edit(name, edits)
+        self._take_up([], wait)
+
+    def _effective(self, name: str, overview: Overview) -> dict[str, Any]:
+        return edited(self._said(name, overview), self._overlay.entries().get(name, Entry(name)).edits)
+
+    def _said(self, name: str, overview: Overview) -> Mapping[str, Any]:
+        """What a document, a file beside it and the configuration say; of one that waits, it is read."""
+        if name in overview.said and name in overview.work.unchanged:
+            return overview.said[name]
+        file = next(file for file in overview.found.files if file.name == name)
+        try:
+            sections = read(file.path, self._plan.corpus.readers)
+            return known_of(file, sections, {}).said
+        except (UnreadableFileError, OSError):
+            return {}
+
+    def _chosen(self, ids: str | Sequence[str]) -> builtins.list[DocumentInfo]:
+        known = {document.id: document for document in self.list() if document.status != "deleting"}
+        wanted = _several(ids)
+        for one in wanted:
+            if one not in known:
+                raise NotFoundError(f"there is no document with the id '{one}'")
+        return [known[one] for one in wanted]
+
+    def _stored(self, group: str) -> dict[str, int]:
+        """Id -> number of stored nodes of a group, of every document that has some."""
+        if group not in self.groups:
+            raise NotFoundError(f"there is no node group '{group}'; known: {', '.join(self.groups)}")
+        records = self._open().records().items()
+        return {document_id(name): record.groups[group][1] for name, record in records if group in record.groups}
+
+    def _open(self) -> Collection:
+        collection = self._collection()
+        if not collection.is_open:
+            raise UserError("the engine is not started; use `with app:` or call app.start()")
+        return collection
+
+    def _take_up(self, again: Sequence[str], wait: bool) -> None:
+        done = self._changed(again)
+        if wait:
+            done()
+
+    def _info(self, file: SourceFile, status: str, reason: str, overview: Overview, entry: Entry) -> DocumentInfo:
+        try:
+            stat = file.path.stat()
+        except OSError:
+            size, modified = 0, ""
+        else:
+            size, modified = stat.st_size, datetime.fromtimestamp(stat.st_mtime, timezone.utc).isoformat("T", "seconds")
+        record = overview.work.records.get(file.name)
+        groups = record.groups if record else {}
+        return DocumentInfo(
+            document_id(file.name),
+            file.name,
+            "added" if entry.added else "corpus",
+            file.location,
+            size,
+            modified,
+            status,
+            reason,
+            edited(overview.said.get(file.name, {}), entry.edits),
+            {name: number for name, (_, number) in groups.items() if name != ROOT_GROUP},
+        )
+
+
+def _several(ids: str | Sequence[str]) -> builtins.list[str]:
+    return [ids] if isinstance(ids, str) else builtins.list(dict.fromkeys(ids))
+
+
+def _opened(path: str | Path) -> IO[bytes]:
+    try:
+        return Path(path).expanduser().open("rb")
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder; add its files, or name it in corpus.path") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from None
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, or the first of ``name-1.md``, ``name-2.md``, ... that no document has."""
+    if name not in taken:
+        return name
+    stem, dot, ending = name.rpartition(".")
+    return next(new for number in count(1) if (new := f"{stem}-{number}{dot}{ending}") not in taken)
