@@ -16,6 +16,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("confrag.cli.run", "answer questions from documents, as a configuration declares"),
     "ingest": ("confrag.cli.ingest", "bring the store up to date with the corpus, and ask nothing"),
     "plan": ("confrag.cli.ingest", "what ingest would do and why; exit code 3 when there is something to do"),
+    "serve": ("confrag.cli.serve", "an HTTP service and a web page; OpenAI's interface, too"),
     "validate": ("confrag.cli.inspect", "every error of a configuration at once"),
     "show": ("confrag.cli.inspect", "the resolved configuration; where=true: which file each value comes from"),
     "graph": ("confrag.cli.inspect", "the compiled graph; format=text|mermaid|json"),

@@ -126,6 +126,11 @@ class Documents:
         self._types = dict(plan.corpus.doc_fields)
 
     @property
+    def directory(self) -> Path:
+        """Where what was changed lies; it is there once something was."""
+        return self._overlay.directory
+
+    @property
     def doing(self) -> Doing:
         """What the ingest in the background is at."""
         return self._doing()[0]
@@ -208,9 +213,7 @@ class Documents:
             name = Path(source).name
         if name is None:
             raise UserError("an open file needs a name to be added")
-        name = unicodedata.normalize("NFC", name)
-        check_name(name, self.extensions)
-        values = checked(metadata or {}, self._types)
+        name, values = self.check(name, metadata or {})
         with self._guard, ExitStack() as stack:
             content = stack.enter_context(_opened(source)) if isinstance(source, str | Path) else source
             present = {file.name for file in self._collection().overview().found.files}
@@ -221,6 +224,16 @@ class Documents:
             self._overlay.add(name, content, edits)
         self._take_up([], wait)
         return document_id(name)
+
+    def check(self, name: str, metadata: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The name and metadata of a document to be added, in their one form. Raises UserError as `add` does."""
+        name = unicodedata.normalize("NFC", name)
+        check_name(name, self.extensions)
+        return name, checked(metadata, self._types)
+
+    def places(self) -> dict[str, str]:
+        """Real path -> name, of the files that the configuration names, those that were taken out among them."""
+        return {str(file.path.resolve()): file.name for file in self._collection().in_corpus().files}
 
     def delete(self, ids: str | Sequence[str], *, wait: bool = True) -> builtins.list[str]:
         """Take documents out; returns their names.

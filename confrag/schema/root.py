@@ -16,6 +16,7 @@ from confrag.schema.models import MODELS, ModelSpec
 from confrag.schema.nodes import NodeGroupSpec
 from confrag.schema.prompts import PromptsSpec
 from confrag.schema.retrieval import RetrieverSpec
+from confrag.schema.serve import ServeSpec
 from confrag.schema.steps import Step
 from confrag.schema.store import MapStoreSpec, StoreSpec, tagged
 
@@ -100,6 +101,7 @@ class Config(Options):
     prompts: PromptsSpec
     embedding_cache: EmbeddingCacheSpec = Field(default_factory=lambda: EmbeddingCacheSpec())
     generation: GenerationSpec = Field(default_factory=lambda: GenerationSpec())
+    serve: ServeSpec = Field(default_factory=lambda: ServeSpec())
     state_dir: Name = ".confrag"
     """Folder of stores and runs, relative to where the command runs."""
     lock_timeout_s: Annotated[Number, Field(ge=0, le=86_400)] = 60.0

@@ -1,0 +1,54 @@
+"""`serve`: the HTTP service of ``confrag serve``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from confrag.schema.base import EnvName, Name, Number, Spec
+
+__all__ = ["ServeSpec"]
+
+_Size = Annotated[int, Field(strict=True, ge=1, le=100_000)]
+
+
+class ServeSpec(Spec):
+    """The HTTP service and its web page."""
+
+    host: Name = "127.0.0.1"
+    """Address to listen at. Any but the loopback interface needs a token."""
+    port: Annotated[int, Field(strict=True, ge=0, le=65_535)] = 8000
+    """0: any free one; the address is printed."""
+    workers: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    """Processes that answer, each with the models of its own; one at a time writes."""
+    ui: Literal["page", "lazyllm", "none"] = "page"
+    """What ``/`` shows: the web page, LazyLLM's WebModule, or nothing."""
+    model: Name | None = None
+    """Name in ``/v1/models``; left out: the preset's."""
+    read_token_env: EnvName = "CONFRAG_READ_TOKEN"
+    """Name of the environment variable with the token that may ask."""
+    write_token_env: EnvName = "CONFRAG_WRITE_TOKEN"
+    """Name of the environment variable with the token that may change documents, too."""
+    hosts: tuple[Name, ...] = ()
+    """Names under which the service is reached, beside `host`, ``localhost`` and addresses in digits."""
+    cors_origins: tuple[Name, ...] = ()
+    """Other sites whose pages may call the service: ``https://example.org``."""
+    max_concurrency: Annotated[int, Field(strict=True, ge=1, le=1024)] = 8
+    """Questions that a worker answers at the same time."""
+    queue: Annotated[int, Field(strict=True, ge=0, le=100_000)] = 64
+    """Questions that may wait for their turn in a worker; one more is answered with 429 and Retry-After."""
+    timeout_s: Annotated[Number, Field(gt=0, le=86_400)] = 120.0
+    """Seconds that a question may take, waiting included; after that it is answered with 504."""
+    shutdown_s: Annotated[Number, Field(ge=0, le=3600)] = 30.0
+    """Seconds that answers under way have to finish when the service is ended."""
+    rate_per_minute: Annotated[int, Field(strict=True, ge=0, le=10_000_000)] = 0
+    """Requests of one token, or of one address where there is none, to a worker; 0: no limit."""
+    max_upload_mb: _Size = 50
+    """Size of one file that is uploaded."""
+    max_files: _Size = 100
+    """Files of one upload."""
+    max_unpacked_mb: _Size = 500
+    """Size of a file that is an archive (docx, pptx, xlsx, epub) when it is unpacked."""
+    add_from: tuple[Name, ...] = ()
+    """Folders that ``/add_files`` may take files from, beside the corpus."""

@@ -1,0 +1,1 @@
+"""`confrag serve`: a configuration as an HTTP service with a web page."""

@@ -1,0 +1,116 @@
+"""What every request passes on its way in, and every response on its way out; one layer, since each costs time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+
+from confrag.serve.metrics import Metrics
+from confrag.serve.problems import ProblemError, problem_of, respond
+from confrag.serve.security import Guard, request_id_of
+
+__all__ = ["Gate"]
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+_GONE = 499
+"""As nginx counts requests whose client did not wait."""
+_POLICY = (
+    "default-src 'none'; script-src 'self'{scripts}; style-src 'self'{styles}; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+_COMMON = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def _raw(policy: str) -> tuple[tuple[bytes, bytes], ...]:
+    headers = {**_COMMON, "content-security-policy": policy}
+    return tuple((name.encode(), value.encode()) for name, value in headers.items())
+
+
+_HEADERS = _raw(_POLICY.format(scripts="", styles=""))
+# The documentation of FastAPI has a script of its own in its page.
+_DOCS_HEADERS = _raw(_POLICY.format(scripts=" 'unsafe-inline'", styles=" 'unsafe-inline'"))
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+class Gate:
+    """ASGI middleware: the request's id, the guard, the size of the body, headers, figures, and unforeseen errors.
+
+    Args:
+        app: what is behind it.
+        guard: decides who may pass.
+        metrics: where requests are counted.
+        max_body: bytes of a body, by its path; the entry ``""`` holds for all others.
+    """
+
+    def __init__(self, app: ASGIApp, guard: Guard, metrics: Metrics, max_body: dict[str, int]) -> None:
+        self._app = app
+        self._guard = guard
+        self._metrics = metrics
+        self._max_body = max_body
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        headers = dict(scope["headers"])
+        request_id, role = request_id_of(headers), self._guard.role(headers)
+        scope.setdefault("state", {}).update(request_id=request_id, role=role)
+        path = str(scope["path"])
+        extra = [*(_DOCS_HEADERS if path == "/docs" else _HEADERS), (b"x-request-id", request_id.encode())]
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = int(message["status"])
+                sent = message["headers"] = [*message.get("headers", ()), *extra]
+                if not any(name.lower() == _NO_STORE[0] for name, _ in sent):
+                    sent.append(_NO_STORE)
+            await send(message)
+
+        try:
+            self._guard.check(scope, headers, role)
+            await self._app(scope, self._limited(receive, headers, path), sending)
+        except ClientDisconnect:
+            status = status or _GONE
+        except Exception as error:
+            if status:
+                raise  # it is too late to say it; the server ends the connection
+            await respond(problem_of(error, request_id), path, request_id)(scope, receive, sending)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            self._metrics.request(str(scope["method"]), route, status or _GONE, time.perf_counter() - begun)
+
+    def _limited(self, receive: Receive, headers: dict[bytes, bytes], path: str) -> Receive:
+        """`receive` that ends with 413 when the body is larger than it may be, however it comes."""
+        most, got = self._max_body.get(path, self._max_body[""]), 0
+        too_large = ProblemError(413, f"the body of the request is larger than {most // 2**20} MB")
+        declared = headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > most:
+            raise too_large
+
+        async def receiving() -> Message:
+            nonlocal got
+            message = await receive()
+            got += len(message.get("body", b""))
+            if got > most:
+                raise too_large
+            return message
+
+        return receiving

@@ -1,0 +1,75 @@
+// The little that answers are formatted with, as elements: paragraphs, lists, headings, code, bold, citations.
+// Everything else, HTML before all, is text.
+
+import { h } from "./dom.js";
+
+const FENCE = /^```/;
+const ITEM = /^\s*(?:[-*•]|(\d{1,3})[.)])\s+(.*)$/;
+const HEADING = /^#{1,6}\s+(.*)$/;
+const INLINE = /(`[^`\n]+`)|(\*\*[^*\n]+\*\*)|([[［【]\s*\d{1,3}(?:\s*[,，、;；~–—-]\s*\d{1,3})*\s*[\]］】])/g;
+
+/** Elements for a text; `cite` makes the element of a cited number, or null where there is no such source. */
+export function rich(text, cite = () => null) {
+  const blocks = [];
+  const lines = text.split("\n");
+  while (lines.length) {
+    const line = lines.shift();
+    if (FENCE.test(line)) blocks.push(code(lines));
+    else if (ITEM.test(line)) blocks.push(list(line, lines, cite));
+    else if (HEADING.test(line)) blocks.push(h("p", { class: "heading" }, inline(HEADING.exec(line)[1], cite)));
+    else if (line.trim()) blocks.push(paragraph(line, lines, cite));
+  }
+  return blocks;
+}
+
+function code(lines) {
+  const end = lines.findIndex((line) => FENCE.test(line));
+  const held = lines.splice(0, end < 0 ? lines.length : end);
+  if (end >= 0) lines.shift();
+  return h("pre", { tabindex: 0 }, h("code", {}, held.join("\n")));
+}
+
+function list(first, lines, cite) {
+  const number = ITEM.exec(first)[1];
+  const items = [ITEM.exec(first)[2]];
+  while (lines.length && lines[0].trim() && !HEADING.test(lines[0]) && !FENCE.test(lines[0])) {
+    const item = ITEM.exec(lines[0]);
+    if (item && Boolean(item[1]) !== Boolean(number)) break;
+    if (item) items.push(item[2]);
+    else items[items.length - 1] += `\n${lines[0].trim()}`;
+    lines.shift();
+  }
+  return h(number ? "ol" : "ul", number ? { start: Number(number) } : {}, items.map((item) => h("li", {}, inline(item, cite))));
+}
+
+function paragraph(first, lines, cite) {
+  const held = [first];
+  while (lines.length && lines[0].trim() && ![ITEM, HEADING, FENCE].some((begin) => begin.test(lines[0]))) held.push(lines.shift());
+  return h("p", {}, inline(held.join("\n"), cite));
+}
+
+function inline(text, cite) {
+  const parts = [];
+  let end = 0;
+  for (const match of text.matchAll(INLINE)) {
+    parts.push(text.slice(end, match.index));
+    end = match.index + match[0].length;
+    if (match[1]) parts.push(h("code", {}, match[0].slice(1, -1)));
+    else if (match[2]) parts.push(h("strong", {}, match[0].slice(2, -2)));
+    else parts.push(cited(match[0], cite));
+  }
+  return [...parts, text.slice(end)];
+}
+
+function cited(text, cite) {
+  const found = numbers(text).map((number) => cite(number));
+  return found.length && found.every(Boolean) ? found : text;
+}
+
+/** The numbers of a citation: ``[1, 3-5]`` holds 1, 3, 4 and 5. */
+function numbers(text) {
+  return [...text.matchAll(/(\d+)(?:\s*[~–—-]\s*(\d+))?/g)].flatMap(([, from, to = from]) => {
+    const [first, last] = [Number(from), Number(to)].sort((a, b) => a - b);
+    return Array.from({ length: Math.min(last - first, 20) + 1 }, (_, step) => first + step);
+  });
+}
