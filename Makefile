@@ -2,6 +2,7 @@
 # make test   everything the tests need, then the tests
 # make test-crash  ingests that are killed at random moments, 100 of them (a few minutes)
 # make test-cache  2,000 edits and questions on each cache, and a Redis that restarts under load (two minutes)
+# make test-serve  2,000 questions of 64 clients at once, each answer to its own question (a minute)
 # make test-vllm   a real vLLM on the CPU, in an environment of its own (4 GB, some minutes)
 # make bench-vllm  how fast it is there, beside llama.cpp (ten minutes)
 # make lint   ruff, mypy --strict, import directions
@@ -15,7 +16,7 @@ QUERY ?= Who founded the ferry line?
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: run test test-crash test-cache test-vllm bench-vllm lint format clean
+.PHONY: run test test-crash test-cache test-serve test-vllm bench-vllm lint format clean
 
 run: $(VENV)/.run
 	$(BIN)/confrag run query="$(QUERY)"
@@ -29,6 +30,9 @@ test-crash: $(VENV)/.test
 
 test-cache: $(VENV)/.test
 	CONFRAG_CACHE_STEPS=2000 $(BIN)/python -m pytest tests/integration/test_cache.py
+
+test-serve: $(VENV)/.test
+	CONFRAG_SERVE_QUESTIONS=2000 $(BIN)/python -m pytest tests/serve/test_admission.py
 
 test-vllm: $(VENV)/.test $(VLLM)/.ready
 	CONFRAG_VLLM=$(VLLM) $(BIN)/python -m pytest tests/vllm

@@ -22,6 +22,7 @@ from confrag.build.private import StoredNodes, embeds
 from confrag.build.prompting import Context, Room
 from confrag.build.route import Route
 from confrag.build.steps.parts import Child, Parts
+from confrag.build.trace import current
 from confrag.build.writing import Writer
 from confrag.plan.model import Plan, StepPlan
 from confrag.registry import builder
@@ -103,6 +104,8 @@ def ask(flow: Any, question: str) -> Any:
 
 
 def _found(nodes: Sequence[DocNode], question: str) -> bool:
+    if trace := current():
+        trace.found = nodes
     return bool(nodes)
 
 

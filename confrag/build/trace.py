@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from confrag.errors import confrag_error
 from confrag.schema.filters import Filters
 from confrag.schema.history import History
+
+if TYPE_CHECKING:
+    from lazyllm.tools.rag import DocNode
 
 __all__ = ["Span", "Trace", "current", "limit", "span", "tracing"]
 
@@ -41,6 +45,7 @@ class Trace:
         last_attempt: whether what fails now is not tried once more.
         cached: it was answered from the cache.
         rewritten: the question as a model has put it last.
+        found: what the recall gave for the answer.
         missing: (branch, reason) of the branches that an answer had to do without.
         error: the first error of a step, before LazyLLM wraps it.
     """
@@ -52,6 +57,7 @@ class Trace:
     last_attempt: bool = True
     cached: bool = False
     rewritten: str | None = None
+    found: Sequence[DocNode] = ()
     missing: list[tuple[str, str]] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     prompt_tokens: int = 0

@@ -194,7 +194,7 @@ def _merge(spec: ParallelSpec, retrievers: Mapping[str, RetrieverSpec]) -> dict[
 
 def _model(config: Config, name: str) -> ModelPlan:
     spec = config.models[name]
-    params = spec.model_dump(exclude={"role", "kind"})
+    params = spec.model_dump(exclude={"role", "kind", "price"})
     if "state_dir" in params:
         params["state_dir"] = params["state_dir"] or config.state_dir
     return ModelPlan(name, spec.role, spec.kind, Params(params))

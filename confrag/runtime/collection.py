@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -102,7 +103,7 @@ class Collection:
         self._opened = False
         self._unsealed = False
         self._cut_short = False
-        self._seen = 0
+        self._seen = self._reported = 0
         self._before = self._asked_before = (0, 0)
         self._alone_at_work = threading.Lock()
         self._at_work = False
@@ -252,6 +253,24 @@ class Collection:
 
     def _find(self) -> Scan:
         return find_files(self._plan.corpus, self._overlay, may_be_empty=self._may_be_empty)
+
+    def current(self, report: CorpusReport) -> CorpusReport:
+        """The report of this process's last update, with what another one has written since."""
+        if self._manifest is None or (version := self._manifest.data_version()) == self._reported:
+            return report
+        self._reported = version
+        records = self._manifest.files()
+        unreadable = [FailedFile(name, r.reason) for name, r in sorted(records.items()) if r.state == "failed"]
+        known = {failed.file for failed in unreadable}
+        others = [failed for failed in report.failed if failed.file not in records.keys() | known]
+        counts = self._manifest.counts()
+        return replace(
+            report,
+            version=self._manifest.version(),
+            files=len(records),
+            nodes={group.name: counts.get(group.name, 0) for group in self._plan.groups},
+            failed=(*others, *unreadable),
+        )
 
     def _work(self, found: Scan, again: Sequence[str] = (), *, begin: bool = False) -> Work:
         """What is to do. To begin with it needs the lock: a new collection may start as a copy of another one."""
@@ -448,6 +467,7 @@ class Collection:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
             raise UserError(f"corpus.path: no file could be read ({reasons})")
         counts = self._manifest.counts()
+        self._reported = self._manifest.data_version()
         return CorpusReport(
             version=self._manifest.version(),
             files=len(found.files),

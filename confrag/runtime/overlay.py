@@ -134,7 +134,8 @@ class Overlay:
             elif entry.hidden:
                 files.pop(entry.name, None)
             if entry.name in files:
-                files[entry.name] = files[entry.name]._replace(edits=entry.edits.params())
+                location, name, sidecar, given, _ = files[entry.name]
+                files[entry.name] = SourceFile(location, name, sidecar, given, entry.edits.params())
         hidden = {entry.name for entry in entries.values() if entry.hidden or entry.added}
         return Scan(
             tuple(files[name] for name in sorted(files)),

@@ -7,7 +7,7 @@ from typing import Any
 
 from confrag.schema.history import History
 
-__all__ = ["Answer", "CorpusReport", "FailedFile", "Hit", "Step"]
+__all__ = ["Answer", "CorpusReport", "FailedFile", "Found", "Hit", "Step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,24 @@ class Hit:
     route: str
     text: str
     metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the recall found for a question, and what that took.
+
+    Attributes:
+        hits: best first.
+        timings_ms: milliseconds of ``rewrite``, ``retrieve``, ``rerank`` and ``total``.
+        tokens: ``prompt`` and ``completion`` of the models that rewrite.
+        missing: branches of the recall that it had to do without, each with the reason.
+    """
+
+    hits: tuple[Hit, ...]
+    timings_ms: dict[str, float]
+    tokens: dict[str, int]
+    cached: bool = False
+    missing: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +81,8 @@ class Answer:
         dangling: how many numbers were taken out of the text, since they refer to no source.
         history: what was said before the question.
         spans: what took how long, in the order of the ends.
+        found: all that the recall gave, best first, of which the sources are what the prompt had room for; empty where
+            the whole answer came from the cache.
     """
 
     query: str
@@ -78,6 +98,7 @@ class Answer:
     dangling: int = 0
     history: History = ()
     spans: tuple[Step, ...] = ()
+    found: tuple[Hit, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The answer as in the JSON of ``confrag run``."""

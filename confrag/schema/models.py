@@ -16,12 +16,24 @@ Role = Literal["chat", "embed", "rerank"]
 Threads = Annotated[int, Field(strict=True, ge=0, le=1024)]
 
 
+class PriceSpec(Spec):
+    """What tokens cost, so that ``confrag eval`` can say what an answer does."""
+
+    prompt: Annotated[Number, Field(ge=0)] = 0.0
+    """Of a million tokens that the model reads."""
+    completion: Annotated[Number, Field(ge=0)] = 0.0
+    """Of a million tokens that it writes."""
+    currency: Name = "USD"
+
+
 class ModelSpec(Spec):
     """Base of the models, told apart by `kind`."""
 
     role: Role
     """What the model is for."""
     kind: str
+    price: PriceSpec | None = None
+    """Chat: of its tokens; left out: not known. Nothing that is stored depends on it."""
 
 
 class LocalSpec(ModelSpec):

@@ -10,7 +10,9 @@ from pydantic import BeforeValidator, Field
 from confrag.schema.base import Family, Flag, Name, Number, Spec, Text
 from confrag.schema.cache import CACHES, CacheSpec, NoCacheSpec
 from confrag.schema.corpus import CorpusSpec
+from confrag.schema.dataset import DatasetSpec
 from confrag.schema.doc_fields import DocFields
+from confrag.schema.evaluation import EvalSpec, Objective
 from confrag.schema.indices import INDEX_KINDS, IndexSpec
 from confrag.schema.models import MODELS, ModelSpec
 from confrag.schema.nodes import NodeGroupSpec
@@ -80,6 +82,8 @@ class Options(Spec):
     """Show the traceback of every error."""
     progress: Flag | None = None
     """Show progress on standard error; left out: where that is a terminal."""
+    resume: Flag = False
+    """``confrag eval``: go on where an evaluation of the same configuration, dataset and seed was interrupted."""
     bench: BenchSpec = Field(default_factory=lambda: BenchSpec())
     """How ``confrag bench`` measures."""
 
@@ -102,6 +106,12 @@ class Config(Options):
     embedding_cache: EmbeddingCacheSpec = Field(default_factory=lambda: EmbeddingCacheSpec())
     generation: GenerationSpec = Field(default_factory=lambda: GenerationSpec())
     serve: ServeSpec = Field(default_factory=lambda: ServeSpec())
+    dataset: DatasetSpec = Field(default_factory=lambda: DatasetSpec())
+    eval: EvalSpec = Field(default_factory=lambda: EvalSpec())
+    objective: Objective = ("ndcg@10",)
+    """What ``confrag eval`` gives back for a sweep to judge by: a metric, or a list of them. Beside those of retrieval
+    (``ndcg@10``): exact_match, f1, contains, citation_precision, judge, latency_ms_mean, latency_ms_p50, latency_ms_p95,
+    latency_ms_p99, cost."""
     state_dir: Name = ".confrag"
     """Folder of stores and runs, relative to where the command runs."""
     lock_timeout_s: Annotated[Number, Field(ge=0, le=86_400)] = 60.0

@@ -24,10 +24,12 @@ class Admission:
     Args:
         places: how many may run at once.
         queue: how many more may wait.
+        changed: told how many are running and waiting, whenever that changes.
     """
 
-    def __init__(self, places: int, queue: int) -> None:
+    def __init__(self, places: int, queue: int, changed: Callable[[int, int], None] = lambda *_: None) -> None:
         self._places, self._queue = places, queue
+        self._changed = changed
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._usual_s = 1.0
         self.running = 0
@@ -48,6 +50,7 @@ class Admission:
         """
         if self.running < self._places:
             self.running += 1
+            self._tell()
         elif len(self._waiting) >= self._queue:
             raise self._full()
         else:
@@ -65,22 +68,30 @@ class Admission:
         """Wait until a place is handed over."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        self._tell()
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._pass_on()  # it was this one's turn just when it gave up
-            else:
+            elif turn in self._waiting:
                 self._waiting.remove(turn)
+                self._tell()
             raise
 
     def _pass_on(self) -> None:
+        """Hand a place to who has waited for longest, or take it back."""
         while self._waiting:
             turn = self._waiting.popleft()
-            if not turn.done():
+            if not turn.done():  # who has given up is still in the queue
                 turn.set_result(None)
-                return
-        self.running -= 1
+                break
+        else:
+            self.running -= 1
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed(self.running, len(self._waiting))
 
     def _full(self) -> ProblemError:
         ahead = len(self._waiting) + 1

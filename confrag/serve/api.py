@@ -78,17 +78,23 @@ def router(service: Service) -> APIRouter:
     """The routes below ``/api``."""
     routes = APIRouter(prefix="/api", tags=["confrag"])
 
-    @routes.post("/ask", summary="Answer a question from the documents")
+    @routes.post("/ask", summary="Answer a question from the documents", responses=_also("text/event-stream"))
     async def ask(asked: AskRequest, request: Request) -> Response:
         """With `stream`: events `piece`, each with a `text`, then one `answer` with the whole, or one `error`."""
         request_id: str = request.state.request_id
         if not asked.stream:
+            if known := service.known(asked.query, asked.filters, asked.turns):
+                body = whole(service, known[0], request_id)
+                if remember := getattr(request.state, "remember", None):
+                    remember(body, known[1], request.scope["route"])
+                return JSONResponse(body)
             answer = await service.ask(asked.query, asked.filters, asked.turns)
             return JSONResponse(whole(service, answer, request_id))
         pieces = service.stream(asked.query, asked.filters, asked.turns)
         await pieces.open()  # so that a refusal has its own status
         events = _events(service, pieces, request.url.path, request_id)
-        return StreamingResponse(events, media_type="text/event-stream")
+        # A proxy in front is asked not to collect the pieces.
+        return StreamingResponse(events, headers={"X-Accel-Buffering": "no"}, media_type="text/event-stream")
 
     @routes.post("/retrieve", summary="Find passages for a question; no model answers")
     async def retrieve(asked: RetrieveRequest, request: Request) -> JSONResponse:
@@ -96,7 +102,7 @@ def router(service: Service) -> APIRouter:
         found = [service.source(hit) for hit in hits]
         return JSONResponse({"query": asked.query, "hits": found, "request_id": request.state.request_id})
 
-    @routes.get("/graph", summary="The compiled graph")
+    @routes.get("/graph", summary="The compiled graph", responses=_also("text/plain"))
     async def graph(format: Literal["json", "mermaid", "text"] = "json") -> Response:  # noqa: A002 - as in the CLI
         if format == "json":
             return JSONResponse(service.app.describe())
@@ -118,6 +124,11 @@ def router(service: Service) -> APIRouter:
         return JSONResponse(await _stats(service))
 
     return routes
+
+
+def _also(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """For OpenAPI: a response that comes as JSON, or as text of another kind."""
+    return {200: {"content": {"application/json": {}, media_type: {"schema": {"type": "string"}}}}}
 
 
 async def _events(service: Service, pieces: Pieces, path: str, request_id: str) -> AsyncIterator[str]:

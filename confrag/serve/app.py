@@ -6,8 +6,6 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,7 +14,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from confrag import __version__
-from confrag.serve import api, health, problems
+from confrag.serve import api, documents, health, openai, page, problems, qa, tutorial
+from confrag.serve.at_hand import AtHand
 from confrag.serve.gate import Gate
 from confrag.serve.security import Guard
 from confrag.serve.service import Service
@@ -42,6 +41,7 @@ def create_app(service: Service, started: Callable[[Exception | None], None] | N
     guard = Guard(settings, service.tokens)
     limits = {"": _JSON_BYTES, "/upload_files": _FILES_AT_ONCE * settings.max_upload_mb * _MB}
     middleware = [Middleware(Gate, guard=guard, metrics=service.metrics, max_body=limits)]
+    middleware.append(Middleware(AtHand, metrics=service.metrics, cache=lambda: service.cache_at_hand))
     if settings.cors_origins:
         cors = Middleware(
             CORSMiddleware,
@@ -62,13 +62,10 @@ def create_app(service: Service, started: Callable[[Exception | None], None] | N
         responses=dict(problems.DOCUMENTED),
     )
     problems.install(app)
-    app.include_router(health.router(service))
-    app.include_router(api.router(service))
-    for name in ("openai", "documents", "qa", "tutorial"):
-        if find_spec(f"confrag.serve.{name}"):
-            app.include_router(import_module(f"confrag.serve.{name}").router(service))
-    if settings.ui == "page" and find_spec("confrag.serve.page"):
-        app.include_router(import_module("confrag.serve.page").router())
+    for part in (health, api, documents, qa, tutorial, openai):
+        app.include_router(part.router(service))
+    if settings.ui == "page":
+        app.include_router(page.router())
     _secure_openapi(app)
     return app
 

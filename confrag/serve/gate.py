@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from confrag.serve.metrics import Metrics
 from confrag.serve.problems import ProblemError, problem_of, respond
 from confrag.serve.security import Guard, request_id_of
 
 __all__ = ["Gate"]
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 _GONE = 499
 """As nginx counts requests whose client did not wait."""
@@ -63,7 +58,7 @@ class Gate:
         self._metrics = metrics
         self._max_body = max_body
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -79,9 +74,8 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])
-                sent = message["headers"] = [*message.get("headers", ()), *extra]
-                if not any(name.lower() == _NO_STORE[0] for name, _ in sent):
-                    sent.append(_NO_STORE)
+                own = message.get("headers", ())
+                message["headers"] = [*own, *extra, *([] if _NO_STORE[0] in dict(own) else [_NO_STORE])]
             await send(message)
 
         try:
@@ -89,6 +83,13 @@ class Gate:
             await self._app(scope, self._limited(receive, headers, path), sending)
         except ClientDisconnect:
             status = status or _GONE
+        except asyncio.CancelledError:
+            # The server ends what is not finished within `shutdown_s`, and then itself.
+            if status:
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                late = ProblemError(503, "the service was shut down before there was an answer")
+                await respond(late, path, request_id)(scope, receive, sending)
         except Exception as error:
             if status:
                 raise  # it is too late to say it; the server ends the connection

@@ -23,6 +23,7 @@ __all__ = ["FOLDER", "STAGES", "Metrics"]
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Name of the environment variable with the folder that the workers share; to be set before this module is imported."""
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 STAGES = ("rewrite", "retrieve", "rerank", "generate", "total")
 disable_created_metrics()  # type: ignore[no-untyped-call]
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -51,6 +52,8 @@ class Metrics:
         self._tokens = Counter("confrag_tokens", "Tokens, as the models counted them.", ["kind"], registry=own)
         self._running = Gauge("confrag_running", "Under way.", registry=own, multiprocess_mode="livesum")
         self._waiting = Gauge("confrag_queue_length", "Waiting.", registry=own, multiprocess_mode="livesum")
+        self._hit_s, self._hits = self._stage_s.labels("total"), self._looked.labels("hit")
+        self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.answered = 0
         # Under several workers the figures lie in files, and one response to /metrics tells those of all.
         shown = CollectorRegistry()
@@ -67,8 +70,14 @@ class Metrics:
         Args:
             route: the path as it is declared, so that there are few of them.
         """
-        self._requests.labels(method, route, str(status)).inc()
-        self._request_s.labels(route).observe(seconds)
+        counted = self._counted.get((method, route, status))
+        if counted is None:  # the library looks at the environment each time that labels are asked for
+            known = method if method in _METHODS else "other"  # a client may call it anything
+            counted = self._requests.labels(known, route, str(status)), self._request_s.labels(route)
+            if known == method:
+                self._counted[method, route, status] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
 
     def answer(self, answer: Answer, *, has_cache: bool) -> None:
         """Count an answer."""
@@ -80,6 +89,12 @@ class Metrics:
             self._looked.labels("hit" if answer.cached else "miss").inc()
         for kind, count in answer.tokens.items():
             self._tokens.labels(kind).inc(count)
+
+    def hit(self, seconds: float) -> None:
+        """Count an answer that was at hand."""
+        self.answered += 1
+        self._hit_s.observe(seconds)
+        self._hits.inc()
 
     def load(self, running: int, waiting: int) -> None:
         """Note how much there is to do."""

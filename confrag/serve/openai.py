@@ -17,11 +17,10 @@ from confrag.build.models.protocols import Vectors
 from confrag.build.models.tokens import Gpt2Tokenizer
 from confrag.serve.openai_chat import Completion, event
 from confrag.serve.openai_errors import error_of
+from confrag.serve.openai_parameters import ParameterError
 from confrag.serve.openai_requests import (
     ChatRequest,
     EmbeddingRequest,
-    ParameterError,
-    check_parameters,
     conversation,
     wrong,
 )
@@ -64,7 +63,7 @@ def router(service: Service) -> APIRouter:
     @routes.post("/chat/completions", response_model=ChatCompletion, summary="Answer the last message")
     async def complete(asked: ChatRequest, request: Request) -> ChatCompletion | StreamingResponse:
         """The messages before it are the history; with `stream`, OpenAI's chunks as server-sent events."""
-        check_parameters(asked)
+        asked.check()
         _named(asked.model, [answering], "chat model")
         question, history = conversation(asked.messages)
         completion = Completion(
@@ -92,7 +91,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.post("/embeddings", summary="Embed texts as the engine does it")
     async def embed(asked: EmbeddingRequest) -> EmbeddingList:
-        check_parameters(asked)
+        asked.check()
         model = _named(asked.model, embedding, "embedding model")
         texts = asked.texts()
         questions = asked.input_type == "query"

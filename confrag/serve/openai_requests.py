@@ -2,63 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence, Set
+from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from confrag.errors import nearest
-from confrag.serve.problems import ProblemError, problem_of
+from confrag.serve.openai_parameters import CHAT_REFUSED, CHAT_UNUSED, ONE_TEXT, ParameterError, Refusal
+from confrag.serve.problems import problem_of
 
-__all__ = ["ChatRequest", "EmbeddingRequest", "Message", "ParameterError", "check_parameters", "conversation", "wrong"]
-
-
-class ParameterError(ProblemError):
-    """A parameter of a request that cannot be honoured.
-
-    Args:
-        param: its name, or place: ``messages[2].content``.
-        message: what is wrong, and the way out.
-        code: as OpenAI calls the mistake.
-        status: of the response.
-    """
-
-    def __init__(self, param: str | None, message: str, code: str = "invalid_value", status: int = 400) -> None:
-        super().__init__(status, message, more={"param": param, "code": code})
+__all__ = ["ChatRequest", "EmbeddingRequest", "Message", "conversation", "wrong"]
 
 
 Text = Annotated[str, StringConstraints(max_length=1_000_000)]
 """Whole characters only: with a bound pydantic looks at the text, and refuses half a surrogate pair."""
 
 
-class _Request(BaseModel):
-    # What is not declared is looked at by `check_parameters`, which knows of each why it is taken or refused.
-    model_config = ConfigDict(extra="allow")
+class _Open(BaseModel):
+    """What clients send may hold more than is declared."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
 
-class Part(BaseModel):
+def _tell_all(schema: dict[str, Any], request: type[_Request]) -> None:
+    """Let OpenAPI say which parameters are taken beside the declared ones: these, and no other."""
+    taken = {name: {"description": "Taken, and left unused."} for name in sorted(request.unused)}
+    schema.update(properties={**schema["properties"], **taken}, additionalProperties=False)
+
+
+class _Request(_Open):
+    model_config = ConfigDict(json_schema_extra=_tell_all)
+
+    unused: ClassVar[Set[str]]
+    refused: ClassVar[Mapping[str, Refusal]]
+
+    def check(self) -> None:
+        """Refuse what cannot be honoured and would change the meaning of the request.
+
+        A parameter that nobody knows is refused too: a misspelt filter must not answer from all documents.
+
+        Raises:
+            ParameterError: names the first such parameter.
+        """
+        for name, value in (self.model_extra or {}).items():
+            if value is None or name in self.unused:
+                continue
+            if name not in self.refused:
+                near = nearest(name, [*type(self).model_fields, *self.refused])
+                hint = f". Did you mean '{near}'?" if near else ""
+                raise ParameterError(name, f"{name}: there is no such parameter{hint}", "unknown_parameter")
+            self.refused[name].check(name, value)
+
+
+class Part(_Open):
     """A part of a message; only texts are understood."""
-
-    model_config = ConfigDict(extra="allow")
 
     type: str
     text: Text | None = None
 
 
-class Message(BaseModel):
+class Message(_Open):
     """A turn of the conversation."""
-
-    model_config = ConfigDict(extra="allow")
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Text | list[Part] | None = None
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(_Open):
     """What a stream holds beside the text."""
-
-    model_config = ConfigDict(extra="allow")
 
     include_usage: bool | None = False
     """One more chunk at the end, without a choice, that counts the tokens."""
@@ -66,6 +78,9 @@ class StreamOptions(BaseModel):
 
 class ChatRequest(_Request):
     """A question as OpenAI's clients put it: the last message, with the conversation before it."""
+
+    unused = CHAT_UNUSED
+    refused = CHAT_REFUSED
 
     messages: Annotated[list[Message], Field(min_length=1)]
     model: str | None = None
@@ -80,6 +95,9 @@ class ChatRequest(_Request):
 
 class EmbeddingRequest(_Request):
     """Texts to embed."""
+
+    unused = frozenset({"user"})
+    refused: ClassVar[Mapping[str, Refusal]] = {}
 
     input: Text | Annotated[list[Text] | list[int] | list[list[int]], Field(min_length=1, max_length=2048)]
     model: str | None = None
@@ -107,82 +125,12 @@ class EmbeddingRequest(_Request):
         return checked
 
 
-_UNUSED = frozenset(
-    {
-        "frequency_penalty",
-        "max_completion_tokens",
-        "max_tokens",
-        "metadata",
-        "min_p",
-        "parallel_tool_calls",
-        "prediction",
-        "presence_penalty",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "reasoning_effort",
-        "repetition_penalty",
-        "safety_identifier",
-        "seed",
-        "service_tier",
-        "store",
-        "temperature",
-        "top_k",
-        "top_p",
-        "user",
-        "verbosity",
-    }
-)
-"""Taken and left unused: how the model writes is the configuration's affair, and none of these changes what is asked
-for."""
-
-_ONE_TEXT = "the answer is one text, written by the configured pipeline"
-_REFUSED: Mapping[str, tuple[Sequence[object], str]] = {
-    "audio": ((), _ONE_TEXT),
-    "function_call": (("none", "auto"), _ONE_TEXT),
-    "functions": (([],), _ONE_TEXT),
-    "logit_bias": (({},), "the model's vocabulary is not open to requests"),
-    "logprobs": ((False,), "the model's probabilities are not kept"),
-    "modalities": ((["text"],), _ONE_TEXT),
-    "n": ((1,), "a question has one answer"),
-    "response_format": (({"type": "text"},), "the answer is plain text; the prompts are the configuration's"),
-    "stop": (([], ""), "the answer ends where the model ends it; cut it where it is shown"),
-    "tool_choice": (("none", "auto"), _ONE_TEXT),
-    "tools": (([],), _ONE_TEXT),
-    "top_logprobs": ((0,), "the model's probabilities are not kept"),
-    "web_search_options": ((), "answers come from the corpus"),
-}
-"""Refused, unless the value asks for nothing: what is got would not be what was asked for."""
-
-
 _TYPES = ("str", "list")
 _FORMS = {
     "content": "must be a text, or a list of parts with a type",
     "input": "must be a text, or a list of 1 to 2048 texts",
 }
 """What may stand where there is more than one possibility."""
-
-
-def check_parameters(request: _Request) -> None:
-    """Refuse what cannot be honoured and would change the meaning of a request.
-
-    A parameter that nobody knows is refused too: a misspelt filter must not answer from all documents.
-
-    Raises:
-        ParameterError: names the first such parameter.
-    """
-    chat = isinstance(request, ChatRequest)
-    for name, value in (request.model_extra or {}).items():
-        if value is None or name in (_UNUSED if chat else ("user",)):
-            continue
-        if not chat or name not in _REFUSED:
-            near = nearest(name, [*type(request).model_fields, *(_REFUSED if chat else ())])
-            hint = f". Did you mean '{near}'?" if near else ""
-            raise ParameterError(name, f"{name}: there is no such parameter{hint}", "unknown_parameter")
-        neutral, why = _REFUSED[name]
-        if not any(type(value) is type(allowed) and value == allowed for allowed in neutral):
-            raise ParameterError(
-                name, f"{name} = {value!r:.80}: {why}; leave '{name}' out", code="unsupported_parameter"
-            )
 
 
 def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, str]]]:
@@ -197,7 +145,7 @@ def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, str]]
     for number, message in enumerate(messages):
         place = f"messages[{number}]"
         if message.role in ("tool", "function"):
-            raise ParameterError(f"{place}.role", f"{place}.role = '{message.role}': {_ONE_TEXT}; tools are not called")
+            raise ParameterError(f"{place}.role", f"{place}.role = '{message.role}': {ONE_TEXT}; tools are not called")
         if message.role in ("user", "assistant"):
             turns.append((place, message.role, _text(message.content, f"{place}.content")))
     while turns and turns[-1][1] == "assistant" and not turns[-1][2].strip():

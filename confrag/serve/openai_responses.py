@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 __all__ = [
     "ChatCompletion",
@@ -17,6 +17,10 @@ __all__ = [
     "Reply",
     "Usage",
 ]
+
+
+class _Documented(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class Usage(BaseModel):
@@ -35,7 +39,7 @@ class Reply(BaseModel):
     refusal: None = None
 
 
-class Choice(BaseModel):
+class Choice(_Documented):
     """The one answer."""
 
     index: Literal[0] = 0
@@ -45,7 +49,7 @@ class Choice(BaseModel):
     """``length``: the model reached `generation.max_tokens`."""
 
 
-class ChatCompletion(BaseModel):
+class ChatCompletion(_Documented):
     """An answer, with its numbered sources beside what OpenAI's has."""
 
     id: str

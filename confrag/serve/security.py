@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -35,6 +36,7 @@ _ASKING = frozenset({"/api/ask", "/api/retrieve", "/query_metadata"})
 _ASKING_BELOW = ("/v1/",)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _MOST_CALLERS = 10_000
+_IDS, _PROCESS = count(1), secrets.token_hex(6)
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
 
@@ -222,4 +224,4 @@ def may_write(scope: Mapping[str, Any]) -> bool:
 def request_id_of(headers: Headers) -> str:
     """The id of a request: the caller's own (``X-Request-ID``) if it is short and plain, else a new one."""
     given = headers.get(b"x-request-id", b"")
-    return given.decode("ascii") if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+    return given.decode("ascii") if _SANE_ID.fullmatch(given) else f"{_PROCESS}-{next(_IDS):x}"

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar
 
+from confrag.build.cache.policy import AnswerCache, Looked
 from confrag.build.nodes import document_id
 from confrag.build.progress import ProgressFn, silent
 from confrag.errors import UserError
@@ -61,8 +62,8 @@ class Service:
         self.name = settings.model or app.compiled.name
         self.tokens = Tokens.of(settings)
         self.begun = time.monotonic()
-        self.admission = Admission(settings.max_concurrency, settings.queue)
         self.metrics = Metrics(lambda: self.corpus)
+        self.admission = Admission(settings.max_concurrency, settings.queue, self.metrics.load)
         self.state: State = "new"
         self._progress, self._told = progress, told
         self._threads = ThreadPoolExecutor(settings.max_concurrency, "confrag-ask")
@@ -91,6 +92,18 @@ class Service:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.app.close()
 
+    @property
+    def cache_at_hand(self) -> AnswerCache | None:
+        """The cache; None where there is none, or while the engine is not ready."""
+        return self.app.cache if self.state == "ready" else None
+
+    def known(self, query: str, filters: Filtering = None, history: Turns = ()) -> tuple[Answer, Looked] | None:
+        """An answer that is at hand, which counts as answered; see `App.known`. Raises ProblemError (503)."""
+        self.check_ready()
+        if known := self.app.known(query, filters, history):
+            self.metrics.hit(known[0].timings_ms["total"] / 1000)
+        return known
+
     async def ask(self, query: str, filters: Filtering = None, history: Turns = ()) -> Answer:
         """Answer a question; see `App.ask`.
 
@@ -98,6 +111,8 @@ class Service:
             ProblemError: 429, 503 or 504: too many questions, an engine that is not ready, a question that takes too
                 long.
         """
+        if known := self.known(query, filters, history):
+            return known[0]
         answer = await self._do(lambda: self.app.ask(query, filters, history))
         self.metrics.answer(answer, has_cache=self.app.cache is not None)
         return answer
@@ -143,16 +158,7 @@ class Service:
     async def enter(self) -> Callable[[], None]:
         """Wait for a place among the questions under way; returns what gives it back. Raises what `ask` does."""
         self.check_ready()
-        try:
-            leave = await self.admission.enter()
-        finally:
-            self._note_load()
-
-        def left() -> None:
-            leave()
-            self._note_load()
-
-        return left
+        return await self.admission.enter()
 
     def submit(self, work: Callable[[], T], leave: Callable[[], None]) -> asyncio.Future[T]:
         """Run something in a thread; the place is given back when it has ended, however long others wait for it."""
@@ -186,9 +192,6 @@ class Service:
             return await asyncio.wait_for(asyncio.shield(running), left)
         except asyncio.TimeoutError:
             raise self.too_late() from None
-
-    def _note_load(self) -> None:
-        self.metrics.load(self.admission.running, self.admission.waiting)
 
 
 class Pieces(AsyncIterator[str]):
@@ -241,7 +244,9 @@ class Pieces(AsyncIterator[str]):
         if self._answer is not None:
             raise StopAsyncIteration
         try:
-            piece = await asyncio.wait_for(self._queue.get(), self._deadline - time.monotonic())
+            left = self._deadline - time.monotonic()
+            ready = not self._queue.empty()
+            piece = self._queue.get_nowait() if ready else await asyncio.wait_for(self._queue.get(), left)
         except asyncio.TimeoutError:
             self.close()
             raise self._service.too_late() from None

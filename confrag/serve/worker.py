@@ -85,6 +85,7 @@ def configured(service: Service, started: Callable[[Exception | None], None] | N
         timeout_graceful_shutdown=math.ceil(service.settings.shutdown_s),
         server_header=False,
         access_log=False,
+        log_level="error",
         log_config=None,
         ws="none",
     )

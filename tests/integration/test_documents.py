@@ -63,7 +63,7 @@ def test_a_document_is_added_replaced_and_deleted(place: Workplace, store: str) 
         assert app.retrieve("bicycles crowns", topk=1)[0].file == "fares/bicycles.txt"
         assert statuses(app) == dict.fromkeys(["fares/bicycles.txt", "ferry.txt", "guides/dogs.txt"], "success")
         assert app.documents.get(own).origin == "added"
-        assert app.documents.add(text("Bicycles cost nine guilders."), "fares/bicycles.txt", override=True) == id
+        assert app.documents.add(text("Bicycles cost nine guilders."), "fares/bicycles.txt", override=True) == own
         assert "guilders" in texts(app, "bicycles")
         assert "crowns" not in texts(app, "bicycles crowns")
         assert app.documents.delete(own) == ["fares/bicycles.txt"]
@@ -402,3 +402,14 @@ def test_a_service_that_is_away_is_waited_for(
             app.documents.add(text("A new canal."), "new.txt")
         until(lambda: statuses(app)["new.txt"] == "success")
         assert app.documents.doing.state == "idle"
+
+
+def test_another_engine_of_the_collection_sees_the_changes(place: Workplace) -> None:
+    with place.load("map") as one, place.load("map") as other:
+        one.documents.add(text("Cats travel in a basket."), "cats.txt")
+        assert "basket" in texts(other, "cats")
+        assert (other.corpus.files, other.corpus.version) == (3, one.corpus.version)
+        assert statuses(other) == statuses(one)
+        other.documents.delete(id_of(other, "cats.txt"))
+        assert "basket" not in texts(one, "cats")
+        assert (one.corpus.files, one.corpus.nodes) == (2, {"MediumChunk": 2})

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,23 +27,23 @@ QUESTIONS = int(os.environ.get("CONFRAG_SERVE_QUESTIONS", "256"))
 
 @contextmanager
 def asked_model(
-    root: Any, answer: Callable[[str], str | Fault | None], **settings: Any
+    root: Path, answer: Callable[[str], str | Fault | None], *more: str, **settings: Any
 ) -> Iterator[tuple[Served, ChatServer]]:
-    """A service whose answers a test decides."""
+    """A service whose answers a test decides.
+
+    Args:
+        more: overrides.
+        settings: `serve`.
+    """
     with chat_server(answer) as model, hashed_registered():
         place = Workplace(root)
         place.write(**{f"fact{number}": f"Buoy {number} carries the number {number}." for number in range(50)})
-        overrides = (
-            "llm=openai_compatible",
-            f"models.llm.base_url={model.url}",
-            "models.llm.model=test",
-            "models.embed.dim=4096",
-        )
-        with serving(place.load("map", *overrides), **settings) as served:
+        overrides = ("llm=openai_compatible", f"models.llm.base_url={model.url}", "models.llm.model=test")
+        with serving(place.load("map", *overrides, "models.embed.dim=4096", *more), **settings) as served:
             yield served, model
 
 
-def test_each_answer_belongs_to_its_question(tmp_path: Any) -> None:
+def test_each_answer_belongs_to_its_question(tmp_path: Path) -> None:
     """The model repeats the number it was asked about, and the passages must be those of the question."""
 
     def answer(message: str) -> str:
@@ -74,11 +75,13 @@ def test_each_answer_belongs_to_its_question(tmp_path: Any) -> None:
         async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as session:
             await asyncio.gather(*(client(session) for _ in range(CLIENTS)))
 
+    before = set(threading.enumerate())
     with asked_model(tmp_path, answer, queue=CLIENTS) as (served, model):
         asyncio.run(all_of_them(served.url))
         assert len(model.asked) == QUESTIONS
         assert 1 < model.most_at_once <= served.service.settings.max_concurrency
         assert served.service.admission.running == served.service.admission.waiting == 0
+    until(lambda: not [thread for thread in set(threading.enumerate()) - before if "confrag" in thread.name])
 
 
 class Gate:
@@ -88,7 +91,7 @@ class Gate:
         self.open = threading.Event()
 
     def __call__(self, message: str) -> str:
-        assert self.open.wait(30)
+        assert self.open.wait(10)
         return "Here it is."
 
 
@@ -101,7 +104,7 @@ def until(true: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen")
 
 
-def test_too_many_are_turned_away_and_then_all_is_well(tmp_path: Any) -> None:
+def test_too_many_are_turned_away_and_then_all_is_well(tmp_path: Path) -> None:
     gate = Gate()
     codes: list[int] = []
 
@@ -134,7 +137,7 @@ def test_too_many_are_turned_away_and_then_all_is_well(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_question_that_takes_too_long(tmp_path: Any, stream: bool) -> None:
+def test_a_question_that_takes_too_long(tmp_path: Path, stream: bool) -> None:
     gate = Gate()
     with asked_model(tmp_path, gate, timeout_s=0.3) as (served, _):
         response = httpx.post(f"{served.url}/api/ask", json={"query": "What is it?", "stream": stream}, timeout=30)
@@ -147,7 +150,7 @@ def test_a_question_that_takes_too_long(tmp_path: Any, stream: bool) -> None:
         until(lambda: served.service.admission.running == 0)
 
 
-def test_waiting_counts_as_time(tmp_path: Any) -> None:
+def test_waiting_counts_as_time(tmp_path: Path) -> None:
     gate = Gate()
     with asked_model(tmp_path, gate, timeout_s=0.3, max_concurrency=1) as (served, model):
         for _ in range(2):
@@ -158,11 +161,11 @@ def test_waiting_counts_as_time(tmp_path: Any) -> None:
         assert len(model.asked) == 1  # the second one never had its turn
 
 
-def test_who_stops_listening_stops_the_model(tmp_path: Any) -> None:
+def test_who_stops_listening_stops_the_model(tmp_path: Path) -> None:
     def answer(message: str) -> str:
         return "word " * 20_000
 
-    with asked_model(tmp_path, answer) as (served, _):
+    with asked_model(tmp_path, answer, "generation.max_tokens=100000") as (served, _):
         asked = {"query": "Tell me all.", "stream": True}
         with httpx.stream("POST", f"{served.url}/api/ask", json=asked, timeout=30) as response:
             for line in response.iter_lines():
@@ -200,15 +203,17 @@ def test_first_come_first_served() -> None:
     asyncio.run(scenario())
 
 
-def test_a_place_is_not_lost_with_who_gives_up_as_it_becomes_free() -> None:
+@pytest.mark.parametrize("gives_up_first", [False, True])
+def test_a_place_is_not_lost_with_who_gives_up_as_it_becomes_free(gives_up_first: bool) -> None:
     async def scenario() -> None:
         admission = Admission(1, 1)
         leave = await admission.enter()
         waiting = asyncio.ensure_future(admission.enter())
         await asyncio.sleep(0)
-        leave()
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
+        for step in (waiting.cancel, leave) if gives_up_first else (leave, waiting.cancel):
+            step()
+        (ended,) = await asyncio.gather(waiting, return_exceptions=True)
+        assert isinstance(ended, asyncio.CancelledError)
         assert (admission.running, admission.waiting) == (0, 0)
         await admission.enter()
 

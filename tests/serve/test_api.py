@@ -174,9 +174,12 @@ def test_figures_for_prometheus(http: httpx.Client, sample: Served) -> None:
 def test_routes_that_do_not_exist_are_counted_as_one(http: httpx.Client) -> None:
     for path in ("/a", "/b"):
         http.get(path)
+    http.request("PROPFIND", "/a")
     text = http.get("/metrics").text
     assert figure(text, 'confrag_requests_total{method="GET",route="none",status="404"}') >= 2
+    assert figure(text, 'confrag_requests_total{method="other",route="none",status="404"}') == 1
     assert '"/a"' not in text
+    assert "PROPFIND" not in text
 
 
 def test_openapi_without_a_network(http: httpx.Client) -> None:

@@ -6,11 +6,13 @@ import asyncio
 import base64
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -18,8 +20,10 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+import confrag
 from tests.chat import ChatServer, Fault, chat_server
 from tests.engine import Workplace, hashed_registered
+from tests.integration.test_sparse import STORES, HashedSparseSpec, build_hashed_sparse
 from tests.integration.test_streaming import Endless, endless
 from tests.serve.running import Served, serving
 
@@ -401,6 +405,50 @@ def test_embeddings_that_cannot_be_had(client: OpenAI, given: Any, param: str, m
     assert caught.value.param == param
 
 
+def test_the_engine_names_the_models_that_embed(served: Served) -> None:
+    with pytest.raises(confrag.UserError, match="model = 'x': no embedding model of that name; there are: embed"):
+        served.app.embed(["a"], "x")
+
+
+def test_sparse_vectors_have_no_form(tmp_path: Path) -> None:
+    models = ("embed=hashed", "+models.sparse={role: embed, kind: hashed_sparse}")
+    place = Workplace(tmp_path, common=(*models, "retrievers.chunk.embed_keys=[embed, sparse]"))
+    place.write(office="The harbour office opens at nine.")
+    with hashed_registered():
+        confrag.register("models", "hashed_sparse", HashedSparseSpec, build_hashed_sparse)
+        with serving(place.load("quickstart", STORES["milvus"])) as running:
+            answer = post(running, "embeddings", {"model": "sparse", "input": "harbour"})
+            unnamed = post(running, "embeddings", {"input": "harbour"})
+    assert (answer.status_code, answer.json()["error"]["message"]) == (
+        400,
+        "model = 'sparse': OpenAI's interface has no form for sparse vectors",
+    )
+    assert (unnamed.status_code, unnamed.json()["error"]["message"]) == (
+        404,
+        "model: left out; there are: embed, sparse",
+    )
+
+
+def test_the_asynchronous_client(served: Served) -> None:
+    async def answer() -> Any:
+        async with AsyncOpenAI(base_url=f"{served.url}/v1", api_key="any", max_retries=0) as client:
+            models = [model.id async for model in client.models.list()]
+            messages: Any = [{"role": "user", "content": FIRST}]
+            whole = await client.chat.completions.create(model=models[0], messages=messages)
+            vectors = await client.embeddings.create(model=models[1], input=["a", "b"])
+            return whole.choices[0].message.content, len(vectors.data)
+
+    assert asyncio.run(answer()) == (CLEAN, 2)
+
+
+def test_openapi_names_what_is_taken(served: Served) -> None:
+    schema = httpx.get(f"{served.url}/openapi.json").json()["components"]["schemas"]["ChatRequest"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["temperature"] == {"description": "Taken, and left unused."}
+    assert "which documents may answer" in schema["properties"]["filters"]["description"]
+    assert "tools" not in schema["properties"]
+
+
 def test_parallel_streams_do_not_mix(served: Served) -> None:
     async def one(client: AsyncOpenAI, number: int) -> str:
         messages: Any = [{"role": "user", "content": f"What is fact {number}?"}]
@@ -468,6 +516,20 @@ def test_who_goes_away_stops_the_model_and_who_comes_too_much_waits(guarded: Ser
         second = stream()
         assert next(second).choices[0].delta.role == "assistant"
         second.close()
+
+
+def test_who_goes_away_before_the_first_piece_stops_the_model_too(guarded: Served) -> None:
+    body = json.dumps({"messages": [{"role": "user", "content": FIRST}], "stream": True})
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer may-ask\r\n"
+    address = urlsplit(guarded.url)
+    for _ in range(3):
+        until(lambda: guarded.service.admission.running == 0)
+        with socket.create_connection((address.hostname, address.port)) as connection:
+            connection.sendall(
+                f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            until(lambda: guarded.service.admission.running == 1)
+    until(lambda: guarded.service.admission.running == 0)
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -125,7 +125,10 @@ assert not found, found
     [
         ["--help"],
         ["--version"],
-        *([verb, "--help"] for verb in ("run", "validate", "show", "graph", "ls", "init", "models", "bench", "doctor")),
+        *(
+            [verb, "--help"]
+            for verb in ("run", "validate", "show", "graph", "ls", "init", "models", "bench", "doctor", "serve")
+        ),
         ["ls"],
         ["validate"],
         ["show", "where=true"],

@@ -21,6 +21,7 @@ class Guarded:
 
     Attributes:
         errors: calls that failed so far.
+        at_hand: whether a look takes microseconds, and waits for nobody.
 
     Args:
         backend: the place.
@@ -39,6 +40,7 @@ class Guarded:
         self._until = float("-inf")
         self._failing = False
         self.errors = 0
+        self.at_hand = bool(getattr(backend, "at_hand", False))
 
     def get(self, key: str) -> Mapping[str, Any] | None:
         """The value of an entry; None also when the place fails."""

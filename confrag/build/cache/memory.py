@@ -29,6 +29,8 @@ class Memory:
         clock: in seconds.
     """
 
+    at_hand = True
+
     def __init__(self, max_entries: int, ttl_s: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._max = max_entries
         self._ttl = float("inf") if ttl_s is None else ttl_s

@@ -115,6 +115,25 @@ class AnswerCache:
                 self._count(flight.value)
                 return Looked(question, flight.value)
 
+    def peek(self, question: str, trace: Trace) -> Looked | None:
+        """What this process has in memory for just this question, which counts as a hit; None: `look` for it."""
+        if not self._place.at_hand or (state := self._state()) is None:
+            return None
+        space = space_of(FORMAT, self._fingerprint, state, trace.filters, trace.limit, trace.history)
+        key = key_of(space, normalized(question, self._normalize))
+        if (value := self._readable(key)) is None:
+            return None
+        self._count(value)
+        return Looked(question, value, key, space, state)
+
+    def still(self, looked: Looked) -> bool:
+        """Whether what `peek` gave is still so; if it is, that is another hit."""
+        value = looked.value
+        if value is None or self._state() != looked.state or self._place.get(looked.key) is not value:
+            return False
+        self._count(value)
+        return True
+
     def keep(self, looked: Looked, value: Mapping[str, Any]) -> None:
         """Keep what was computed, unless the corpus has changed meanwhile."""
         flight = looked.flight

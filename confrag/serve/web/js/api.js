@@ -79,6 +79,7 @@ export const api = {
   graph: () => get("/api/graph"),
   ask: (question, signal) => send("POST", "/api/ask", { body: { ...question, stream: true }, signal }),
   documents: (values, signal) => get("/api/documents", values, signal),
+  document: (id) => get(one(id)),
   passages: (id, values, signal) => get(`${one(id)}/passages`, values, signal),
   remove: (ids) => post("/delete_files", { file_ids: ids }),
   restore: (ids) => post("/api/documents/restore", { file_ids: ids }),

@@ -45,9 +45,12 @@ function row(key, value, fields) {
     h("button", { class: "quiet round", type: "button", "aria-label": t("metadata.remove"), title: t("metadata.remove"), onclick: () => element.remove() }, icon("close")));
   // What is not declared keeps its type unless it is edited: 2024 stays a number.
   element.original = { key, value };
+  let type = fields[key];
   named.addEventListener("change", () => {
-    const before = held.firstElementChild.value;
-    fill(held, valueField(before, fields[named.value.trim()]));
+    const wanted = fields[named.value.trim()];
+    if (wanted === type) return; // who goes on to the value has it under the pointer: it is not exchanged without need
+    type = wanted;
+    fill(held, valueField(held.firstElementChild.value, type));
   });
   return element;
 }

@@ -54,8 +54,12 @@ function open(title, subtitle) {
       h("button", { class: "quiet round", type: "button", "aria-label": t("close"), onclick: closePanel }, icon("close"))),
     body);
   panel.setAttribute("aria-labelledby", "panel-title");
+  const before = opener.getBoundingClientRect().top;
   panel.hidden = false;
   document.body.classList.add("with-panel");
+  // The column has become narrower and its text longer: what was clicked stays where it was.
+  const scroller = opener.closest(".thread-scroll");
+  if (scroller) scroller.scrollTop += opener.getBoundingClientRect().top - before;
   heading.focus();
   return body;
 }

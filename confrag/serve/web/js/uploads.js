@@ -24,7 +24,7 @@ export function uploads({ stats, write, done, target }) {
   const waiting = [];
   let running = 0;
   const accept = (stats?.extensions ?? []).map((extension) => `.${extension}`).join(",");
-  const picker = h("input", { type: "file", multiple: true, accept, class: "sr-only", tabindex: -1, "aria-label": t("documents.add"), id: "picker",
+  const picker = h("input", { type: "file", multiple: true, accept, hidden: true, id: "picker",
     onchange: () => {
       take(picker.files);
       picker.value = "";

@@ -1,0 +1,25 @@
+"""The Pareto front: configurations that no other one beats in everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["front"]
+
+
+def front(points: Sequence[Sequence[float]]) -> list[bool]:
+    """Whether each point is on the front; smaller is better on every axis.
+
+    A point is off the front when another one is at least as good on all axes and better on one. Equal points are on
+    it, or off it, together.
+
+    Args:
+        points: `[n, axes]`.
+    """
+    table: NDArray[np.float64] = np.asarray(points, dtype=np.float64).reshape(len(points), -1)
+    not_worse = (table[:, None] <= table[None]).all(axis=2)
+    better = (table[:, None] < table[None]).any(axis=2)
+    return [not beaten for beaten in (not_worse & better).any(axis=0).tolist()]

@@ -1,0 +1,90 @@
+"""Cached answers that are sent without the way through the graph: the same ones, counted, and never a stale one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.engine import Workplace, hashed_registered
+from tests.serve.running import Served, serving
+
+
+@pytest.fixture
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    place = Workplace(tmp_path_factory.mktemp("at_hand"))
+    place.write(ferry="The ferry was founded in 1871 by Ada Brandt.")
+    cache = ("cache=exact", "cache.scope=answer", "cache.backend=memory")
+    with hashed_registered(), serving(place.load("map", *cache, "+doc_fields.year=int")) as running:
+        yield running
+
+
+@pytest.fixture
+def http(served: Served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served.url, timeout=30) as client:
+        yield client
+
+
+def ask(http: httpx.Client, query: str = "When was the ferry founded?", **more: object) -> dict[str, object]:
+    response = http.post("/api/ask", json={"query": query, **more})
+    assert response.status_code == 200, response.text
+    answer: dict[str, object] = response.json()
+    return answer
+
+
+OWN = ("timings_ms", "request_id", "spans", "cached")
+
+
+def same(*answers: dict[str, object]) -> bool:
+    first, *others = ({key: value for key, value in answer.items() if key not in OWN} for answer in answers)
+    return all(other == first for other in others)
+
+
+def test_the_same_answer_each_time_with_an_id_of_its_own(http: httpx.Client, served: Served) -> None:
+    answers = [ask(http) for _ in range(5)]
+    assert [answer["cached"] for answer in answers] == [False, True, True, True, True]
+    assert same(*answers)
+    assert len({answer["request_id"] for answer in answers}) == 5
+    assert all(answer["timings_ms"]["total"] > 0 for answer in answers)
+    stats = http.get("/api/stats").json()
+    assert (stats["cache"]["hits"], stats["cache"]["misses"]) == (4, 1)
+    assert stats["requests"]["answered"] == 5
+    metrics = http.get("/metrics").text
+    assert 'confrag_cache_total{result="hit"} 4.0' in metrics
+    assert 'confrag_requests_total{method="POST",route="/api/ask",status="200"} 5.0' in metrics
+    assert 'confrag_stage_seconds_count{stage="total"} 5.0' in metrics
+
+
+def test_another_question_filter_or_history_is_another_request(http: httpx.Client) -> None:
+    for _ in range(3):
+        assert "1871" in str(ask(http)["answer"])
+        assert ask(http, filters={"year": 1999})["sources"] == []
+        assert ask(http, history=[{"role": "user", "content": "Hello"}])["history"]
+        assert ask(http, "WHEN was the  ferry founded?")["query"] == "WHEN was the  ferry founded?"
+    refused = http.post("/api/ask", json={"query": " "})
+    assert (refused.status_code, refused.json()["detail"]) == (400, "query: the question is empty")
+
+
+def test_a_changed_document_is_seen_at_once(http: httpx.Client, served: Served) -> None:
+    for year in range(1900, 1910):
+        text = io.BytesIO(f"The ferry was founded in {year}.".encode())
+        served.app.documents.add(text, "ferry.txt", override=True)
+        answers = [ask(http) for _ in range(4)]
+        assert [answer["cached"] for answer in answers] == [False, True, True, True]
+        assert all(str(year) in str(answer["answer"]) for answer in answers)
+
+
+def test_what_is_cleared_is_gone(http: httpx.Client, served: Served) -> None:
+    ask(http), ask(http), ask(http)
+    assert served.app.cache is not None
+    served.app.cache.clear()
+    assert ask(http)["cached"] is False
+
+
+def test_streams_and_large_questions_come_by_the_usual_way(http: httpx.Client) -> None:
+    for _ in range(2):
+        stream = http.post("/api/ask", json={"query": "When was the ferry founded?", "stream": True}).text
+        assert stream.count("event: answer") == 1
+        assert ask(http, "ferry " * 5000)["answer"]
