@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from confrag.config.cache_checks import cache
+from confrag.config.evaluation_checks import evaluation
 from confrag.config.index_checks import fitting, indices, known_index
 from confrag.config.metadata_checks import metadata
 from confrag.config.milvus_route_checks import milvus_routes
@@ -221,4 +222,5 @@ CHECKS: tuple[Callable[[Raw], Iterator[Problem]], ...] = (
     prompts,
     prompts_fit,
     metadata,
+    evaluation,
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from confrag.config.raw import Raw
 from confrag.errors import Problem
-from confrag.schema.prompts import ANSWERING, REWRITING
+from confrag.schema.prompts import ANSWERING, JUDGING, REWRITING
 from confrag.schema.root import GenerationSpec
 from confrag.schema.templates import faults, names
 
@@ -31,6 +31,16 @@ def prompts(raw: Raw) -> Iterator[Problem]:
             if used.isdisjoint((name, instead)):
                 yield Problem("prompts.answer.user", _unseen(name, user), user)
     yield from _template("prompts.rewrite", texts.get("rewrite"), REWRITING)
+    yield from _judge(_below(texts, "judge"))
+
+
+def _judge(prompt: Raw) -> Iterator[Problem]:
+    for key in ("system", "user"):
+        yield from _template(f"prompts.judge.{key}", prompt.get(key), JUDGING)
+    user = prompt.get("user")
+    for name in ("question", "answer") if isinstance(user, str) else ():
+        if name not in names(user):
+            yield Problem("prompts.judge.user", _unseen(name, user), user)
 
 
 def prompts_fit(raw: Raw) -> Iterator[Problem]:
@@ -57,8 +67,10 @@ def _template(path: str, source: object, values: Raw) -> Iterator[Problem]:
     if not isinstance(source, str):
         return
     found: dict[str, str | None] = {}
-    for history in (values["history"], ()):  # templates treat a first question and a later one differently
-        found |= dict(faults(source, {**values, "history": history}))
+    # Templates treat a first question and a later one differently, and one with known answers and one without.
+    emptied = [{**values, key: ()} for key in ("history", "answers") if key in values]
+    for example in (values, *emptied):
+        found |= dict(faults(source, example))
     for message, near in found.items():
         yield Problem(path, message, source, near)
 

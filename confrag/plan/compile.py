@@ -32,7 +32,7 @@ from confrag.schema.root import Config
 from confrag.schema.steps import ParallelSpec, RetrieveSpec, RewriteSpec, StepSpec
 from confrag.schema.store import ChromaStoreSpec, MapStoreSpec, SplitStoreSpec, StoreSpec
 
-__all__ = ["OF_THE_QUERY", "compile_plan", "corpus_paths", "params_of_rows", "store_of_rows"]
+__all__ = ["OF_THE_QUERY", "compile_plan", "corpus_paths", "model_plan", "params_of_rows", "store_of_rows"]
 
 
 def compile_plan(config: Config, name: str | None = None) -> Plan:
@@ -61,7 +61,7 @@ def compile_plan(config: Config, name: str | None = None) -> Plan:
     used = [*_embedders(groups, retrievers), *by_steps, *near, config.generation.model]
     writers = [group.model for group in groups if group.model]
     stand_ins = [name for key in (*used, *writers) for name in getattr(config.models[key], "fallback", ())]
-    models = tuple(_model(config, key) for key in dict.fromkeys([*used, *writers, *stand_ins]))
+    models = tuple(model_plan(config, key) for key in dict.fromkeys([*used, *writers, *stand_ins]))
     of_rows = {*_embedders(groups, retrievers), *writers}
     collection = _collection(store, corpus, groups, [m for m in models if m.name in of_rows])
     answer = AnswerPlan(
@@ -192,7 +192,8 @@ def _merge(spec: ParallelSpec, retrievers: Mapping[str, RetrieverSpec]) -> dict[
     return rule
 
 
-def _model(config: Config, name: str) -> ModelPlan:
+def model_plan(config: Config, name: str) -> ModelPlan:
+    """A model of a configuration, whether the pipeline uses it or not."""
     spec = config.models[name]
     params = spec.model_dump(exclude={"role", "kind", "price"})
     if "state_dir" in params:

@@ -11,7 +11,7 @@ __all__ = ["metric_label", "sentences"]
 
 _LABELS = {
     "ndcg": "nDCG", "map": "MAP", "mrr": "MRR", "p": "precision", "recall": "recall", "exact_match": "exact match",
-    "f1": "F1", "contains": "contains the answer", "citation_precision": "citation precision", "judge": "judge",
+    "f1": "F1", "contains": "contains", "citation_precision": "citation precision", "judge": "judge",
 }  # fmt: skip
 _MEANINGS = {
     "ndcg": "how high the relevant documents stand in the ranking (1: all of them first)",

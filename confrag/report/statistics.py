@@ -158,9 +158,9 @@ def groups(scores: Scores) -> list[int]:
     while left:
         group += 1
         leader, *rest = left
-        found = compare(scores, leader, rest)
-        left = [row for row in rest if found[row].significant]
-        for row in (leader, *(row for row in rest if not found[row].significant)):
+        adjusted = holm(sign_flip_p(scores[rest] - scores[leader]).tolist()) if rest else []
+        left = [row for row, p in zip(rest, adjusted, strict=True) if p < ALPHA]
+        for row in {leader, *rest} - set(left):
             result[row] = group
     return result
 

@@ -7,15 +7,12 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import lazyllm
 import numpy as np
-from lazyllm.tools.rag import DocNode
-from lazyllm.tools.rag.doc_node import QADocNode
 
 from confrag.build.answer import Reply
 from confrag.build.cache.make import build as build_cache
@@ -23,31 +20,26 @@ from confrag.build.cache.policy import AnswerCache, Looked
 from confrag.build.cache.values import to_reply
 from confrag.build.document import INDICES
 from confrag.build.graph import Graph, build_graph
-from confrag.build.models.fingerprint import fingerprint
 from confrag.build.models.protocols import AnyEmbedder, SparseVector, Vectors
-from confrag.build.nodes import metadata_of, passage
 from confrag.build.private import embeds
 from confrag.build.progress import ProgressFn, silent
 from confrag.build.trace import Trace, tracing
 from confrag.errors import ConfragError, StoreError, UserError, confrag_error
 from confrag.plan import Plan, describe
-from confrag.plan.model import ModelPlan
-from confrag.registry import builder
+from confrag.runtime.answering import FirstPiece, answer_of, hit_of
 from confrag.runtime.asking import Asker
 from confrag.runtime.background import Background, Doing
 from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.collection import Collection
 from confrag.runtime.documents import Documents
-from confrag.runtime.embedding_cache import EmbeddingCache, cache_file
 from confrag.runtime.ingest import find_files
-from confrag.runtime.lazy_model import LazyModel
+from confrag.runtime.models import for_ingest, load_models
 from confrag.runtime.outlook import Outlook, look_ahead
 from confrag.runtime.overlay import Overlay
-from confrag.runtime.reply_cache import ReplyCache, reply_file
-from confrag.runtime.results import Answer, CorpusReport, Found, Hit, Step
+from confrag.runtime.results import Answer, CorpusReport, Found, Hit
 from confrag.runtime.stream import Stream
 from confrag.runtime.work import Work
-from confrag.schema.filters import FILE, Filters, parse
+from confrag.schema.filters import Filters, parse
 from confrag.schema.history import History, parse_history
 
 __all__ = ["App", "Stream"]
@@ -113,16 +105,9 @@ class App:
         # A mistake there is told before models are loaded.
         find_files(self.compiled.corpus, self._overlay, may_be_empty=self._may_be_empty)
         with ExitStack() as stack:
-            models: dict[str, Any] = {}
-            for model in self.compiled.models:
-                if model.name in self.compiled.only_for_ingest:
-                    continue
-                models[model.name] = self._load(model, progress)
-                stack.callback(models[model.name].close)
-            models = {name: self._backed(name, made, models.__getitem__) for name, made in models.items()}
+            models = load_models(self.compiled, stack, progress)
             loaded = time.perf_counter()
-            embedders, askers = self._embedders(stack, models), self._askers(stack, models, progress)
-            collection = self._made(embedders, askers)
+            collection = self._made(*for_ingest(self.compiled, stack, models, progress))
             stack.callback(collection.close)
             report = collection.open(progress, told)
             cache = build_cache(self.compiled, embeds(collection.document), collection.state, _log.warning)
@@ -162,8 +147,7 @@ class App:
             return self._update(progress, told)
         begun = time.perf_counter()
         with ExitStack() as stack:
-            embedders, askers = self._embedders(stack, {}, progress), self._askers(stack, {}, progress)
-            collection = self._made(embedders, askers)
+            collection = self._made(*for_ingest(self.compiled, stack, {}, progress))
             stack.callback(collection.close)
             report = collection.open(progress, told)
         self.timings_s = {"start": 0.0, "ingest": round(time.perf_counter() - begun, 3)}
@@ -239,7 +223,7 @@ class App:
         if not query.strip() or (looked := cache.peek(query, trace)) is None or looked.value is None:
             return None
         trace.rewritten = looked.value.get("rewritten")
-        return self._answer(query, to_reply(looked.value), trace, begun), looked
+        return answer_of(query, to_reply(looked.value), trace, self._fields, begun), looked
 
     def retrieve(
         self, query: str, topk: int | None = None, filters: Filtering = None, history: Turns = ()
@@ -264,7 +248,7 @@ class App:
         nodes = self._run(self._started().recall, query, trace)
         total = round((time.perf_counter() - begun) * 1000, 3)
         return Found(
-            hits=tuple(self._hit(node) for node in nodes),
+            hits=tuple(hit_of(node, self._fields) for node in nodes),
             timings_ms={
                 **{stage: trace.milliseconds(stage) for stage in ("rewrite", "retrieve", "rerank")},
                 "total": total,
@@ -354,106 +338,24 @@ class App:
     def _doing(self) -> tuple[Doing, frozenset[str]]:
         return (self._background.doing, self._background.at) if self._background else (Doing(), frozenset())
 
-    def _load(self, model: ModelPlan, progress: ProgressFn) -> Any:
-        return builder("models", model.kind)(role=model.role, **model.params.thaw(), progress=progress)
-
-    def _backed(self, name: str, made: Any, stand_in: Callable[[str], Any]) -> Any:
-        """A model with those that stand in for it."""
-        names = self.compiled.model(name).params.get("fallback", ())
-        return replace(made, fallbacks=tuple(map(stand_in, names))) if names else made
-
-    def _embedders(
-        self, stack: ExitStack, models: Mapping[str, Any], progress: ProgressFn = silent
-    ) -> dict[str, CachedEmbedder]:
-        """The embedding models, with the cache that all collections of the `state_dir` share.
-
-        One that is not among `models` is loaded when it is first needed, and closed with the stack.
-        """
-        cache = None
-        if self.compiled.embedding_cache_mb:
-            cache = EmbeddingCache(cache_file(self.compiled.state_dir), self.compiled.embedding_cache_mb * 2**20)
-            stack.callback(cache.close)
-        embedders = {}
-        for model in self.compiled.models:
-            if model.role != "embed":
-                continue
-
-            def load(model: ModelPlan = model) -> Any:
-                return models[model.name] if model.name in models else self._load(model, progress)
-
-            embedders[model.name] = CachedEmbedder(load, cache, fingerprint(model), _log.warning)
-            if model.name not in models:
-                stack.callback(embedders[model.name].close)
-        return embedders
-
-    def _askers(self, stack: ExitStack, models: Mapping[str, Any], progress: ProgressFn) -> dict[str, Asker]:
-        """Node group -> what asks the model that writes it, with the cache that all collections share.
-
-        A model that is not among `models` is loaded when it is first needed, and closed with the stack.
-        """
-        written = {group.name: (group, group.model) for group in self.compiled.groups if group.model}
-        if not written:
-            return {}
-        cache = ReplyCache(reply_file(self.compiled.state_dir))
-        stack.callback(cache.close)
-        loads: dict[str, Callable[[], Any]] = {name: partial(models.__getitem__, name) for name in models}
-        askers = {}
-        for name, (group, writer) in written.items():
-            model = self.compiled.model(writer)
-            for asked in (writer, *model.params.get("fallback", ())):
-                if asked not in loads:
-                    lazy = LazyModel(partial(self._load, self.compiled.model(asked), progress))
-                    stack.callback(lazy.close)
-                    loads[asked] = lazy
-
-            def load(writer: str = writer) -> Any:
-                return self._backed(writer, loads[writer](), lambda stand_in: loads[stand_in]())
-
-            askers[name] = Asker(group, load, cache, fingerprint(model), _log.warning)
-        return askers
-
     def _started(self) -> Graph:
         if self._graph is None:
             raise UserError("the engine is not started; use `with app:` or call app.start()")
         return self._graph
 
     def _filters(self, filters: Filtering) -> Filters:
-        return parse(filters or {}, self.compiled.corpus.doc_fields)
+        return parse(filters or {}, self._fields)
 
-    def _hit(self, node: DocNode) -> Hit:
-        return _hit(node, self.compiled.corpus.doc_fields)
+    @property
+    def _fields(self) -> Mapping[str, str]:
+        return self.compiled.corpus.doc_fields
 
     def _ask(self, query: str, sink: Callable[[str], None] | None, filters: Filters, history: History) -> Answer:
         begun = time.perf_counter()
-        first = _FirstPiece(sink, begun) if sink else None
+        first = FirstPiece(sink, begun) if sink else None
         trace = Trace(sink=first, filters=filters, history=history)
         reply: Reply = self._run(self._started().whole, query, trace)
-        return self._answer(query, reply, trace, begun, first.timing if first else {})
-
-    def _answer(
-        self, query: str, reply: Reply, trace: Trace, begun: float, more: Mapping[str, float] = MappingProxyType({})
-    ) -> Answer:
-        total = round((time.perf_counter() - begun) * 1000, 3)
-        stages = {stage: trace.milliseconds(stage) for stage in ("rewrite", "retrieve", "rerank", "generate")}
-        return Answer(
-            query=query,
-            text=reply.text,
-            sources=tuple(self._hit(node) for node in reply.nodes),
-            timings_ms={**stages, **more, "total": total},
-            tokens={"prompt": trace.prompt_tokens, "completion": trace.completion_tokens},
-            cached=trace.cached,
-            partial=bool(trace.missing),
-            missing=dict(trace.missing),
-            rewritten=trace.rewritten,
-            citations=reply.citations,
-            dangling=reply.dangling,
-            history=trace.history,
-            spans=tuple(
-                Step(s.stage, s.name, round((s.start - begun) * 1000, 3), round((s.end - s.start) * 1000, 3))
-                for s in trace.spans
-            ),
-            found=tuple(self._hit(node) for node in trace.found),
-        )
+        return answer_of(query, reply, trace, self._fields, begun, first.timing if first else {})
 
     def _run(self, flow: Any, query: str, trace: Trace) -> Any:
         if not query.strip():
@@ -484,33 +386,3 @@ class App:
             if cause is None or isinstance(cause, type(error)):
                 raise
             raise cause from None
-
-
-class _FirstPiece:
-    """Hands pieces on, and remembers how long the first one took."""
-
-    def __init__(self, sink: Callable[[str], None], begun: float) -> None:
-        self._sink, self._begun = sink, begun
-        self.timing: dict[str, float] = {}
-
-    def __call__(self, piece: str) -> None:
-        if not self.timing:
-            self.timing = {"first_token": round((time.perf_counter() - self._begun) * 1000, 3)}
-        self._sink(piece)
-
-
-def _hit(node: DocNode, doc_fields: Mapping[str, str]) -> Hit:
-    rerank = node.relevance_score
-    metadata = metadata_of(node, doc_fields)
-    if isinstance(node, QADocNode):
-        metadata |= {"question": node.text, "answer": node.answer}
-    return Hit(
-        id=node.uid,
-        file=str(node.global_metadata.get(FILE, "")),
-        group=node.group,
-        score=None if node.similarity_score is None else float(node.similarity_score),
-        rerank_score=None if rerank is None else float(rerank),
-        route="+".join(getattr(node, "routes", ())),
-        text=passage(node),
-        metadata=metadata,
-    )

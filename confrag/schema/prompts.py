@@ -9,7 +9,7 @@ from pydantic import Field
 
 from confrag.schema.base import Spec, Text
 
-__all__ = ["ANSWERING", "REWRITING", "AnswerPromptSpec", "PromptsSpec"]
+__all__ = ["ANSWERING", "JUDGING", "REWRITING", "AnswerPromptSpec", "JudgePromptSpec", "PromptsSpec"]
 
 Template = Annotated[Text, Field(min_length=1)]
 """A Jinja2 template, rendered in a sandbox; an unknown name is an error."""
@@ -25,6 +25,15 @@ ANSWERING: Mapping[str, Any] = {
 }
 """The names that ``prompts.answer`` may use, each with an example. Metadata may lack anything."""
 
+JUDGING: Mapping[str, Any] = {
+    "question": "Where?",
+    "answer": "Here [1].",
+    "answers": ("Here", "There"),
+    "context": "[1] Here.",
+    "language": "en",
+}
+"""The names that ``prompts.judge`` may use, each with an example; of ``answers``, there may be none."""
+
 
 class AnswerPromptSpec(Spec):
     """The prompt of the answering model: two Jinja2 templates, of `context`, `passages`, `question` and the like."""
@@ -39,6 +48,17 @@ class AnswerPromptSpec(Spec):
     """How passages are cited: ``[1]``, checked against the sources, or not at all; templates see it, too."""
 
 
+class JudgePromptSpec(Spec):
+    """The prompt of the model that grades answers: two Jinja2 templates."""
+
+    system: Template
+    """What it is told about its task: its last line must be ``Grade: N``, from 1 (wrong) to 5 (right); from 4 on an
+    answer counts as right."""
+    user: Template
+    """Holds ``{{ question }}`` and ``{{ answer }}``, and what to compare with: ``{{ answers }}`` (those that are known
+    to be right, perhaps none) or ``{{ context }}`` (the sources of the answer); ``{{ language }}`` (en, zh)."""
+
+
 class PromptsSpec(Spec):
     """The texts that the engine speaks with."""
 
@@ -49,3 +69,5 @@ class PromptsSpec(Spec):
     """What introduces the quotations of an extractive answer."""
     rewrite: Template | None = None
     """What a model is told that rewrites questions (`kind: rewrite`); of ``question``, ``history`` and ``language``."""
+    judge: JudgePromptSpec | None = None
+    """How ``confrag eval`` has answers graded (`eval.judge`)."""

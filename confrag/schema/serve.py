@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from confrag.schema.base import EnvName, Name, Number, Spec
+from confrag.schema.corpus import Names
 
 __all__ = ["ServeSpec"]
 
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-_Names = Annotated[tuple[Name, ...], BeforeValidator(_listed)]
 _Size = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 
 
@@ -36,9 +31,9 @@ class ServeSpec(Spec):
     """Name of the environment variable with the token that may ask."""
     write_token_env: EnvName = "CONFRAG_WRITE_TOKEN"
     """Name of the environment variable with the token that may change documents, too."""
-    hosts: _Names = ()
+    hosts: Names = ()
     """Names under which the service is reached, beside `host`, ``localhost`` and addresses in digits."""
-    cors_origins: _Names = ()
+    cors_origins: Names = ()
     """Other sites whose pages may call the service: ``https://example.org``."""
     max_concurrency: Annotated[int, Field(strict=True, ge=1, le=1024)] = 8
     """Questions that a worker answers at the same time."""
@@ -56,5 +51,5 @@ class ServeSpec(Spec):
     """Files of one upload."""
     max_unpacked_mb: _Size = 500
     """Size of a file that is an archive (docx, pptx, xlsx, epub) when it is unpacked."""
-    add_from: _Names = ()
+    add_from: Names = ()
     """Folders that ``/add_files`` may take files from, beside the corpus."""

@@ -37,8 +37,11 @@ def web_files() -> Mapping[str, PageFile]:
     """
     found = dict(_read(Path(__file__).parent / "web"))
     version = _digest(b"".join(f"{path} {file.etag}".encode() for path, file in found.items()))
+    # Named in the page, all modules are fetched at once; else the browser would find one in the other.
+    modules = [f'<link rel="modulepreload" href="/web/{path}">' for path in found if path.startswith("js/")]
+    page = found[_INDEX].content.replace(b"</head>", "\n".join([*modules, "</head>"]).encode())
     # Scripts import each other by relative paths: with the version in the first one's address, it is in all of them.
-    index = found[_INDEX].content.replace(b'"/web/', f'"/web/{version}/'.encode())
+    index = page.replace(b'"/web/', f'"/web/{version}/'.encode())
     versioned = {f"{version}/{path}": file for path, file in found.items()}
     return {**found, **versioned, _INDEX: PageFile(index, found[_INDEX].media_type, f'"{_digest(index)}"')}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Open, ask
 from tests.engine import Workplace, hashed_registered
@@ -21,6 +21,17 @@ QUESTION = "Which light number is the signal of pier 80?"
 def writer() -> Iterator[Endless]:
     with endless() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, served: Served) -> Iterator[Page]:
+    """A page whose modules a test calls by themselves."""
+    context = browser.new_context(locale="en-US")
+    page = context.new_page()
+    page.goto(served.url)
+    page.locator("#thread").wait_for()
+    yield page
+    context.close()
 
 
 @pytest.fixture
@@ -95,6 +106,82 @@ def test_who_has_to_wait_is_told_how_long(writing: Served, tabs: Open) -> None:
     again.click()
     expect(second.locator(".turn.asking .answer-text")).to_contain_text("word1")
     assert second.locator(".turn").count() == 1
+
+
+def test_an_answer_goes_on_while_something_else_is_looked_at(writing: Served, tabs: Open) -> None:
+    page = tabs(writing)
+    page.locator("#question").fill("When does the harbour office open?")
+    page.locator("#question").press("Enter")
+    expect(page.locator(".turn.asking .answer-text")).to_contain_text("word3 ")
+    page.get_by_role("link", name="Graph").click()
+    page.locator(".graph .node").first.wait_for()
+    page.go_back()
+    text = page.locator(".turn.asking .answer-text")
+    seen = text.inner_text().split()[-1]
+    expect(text).not_to_have_text(re.compile(f"{seen}$"))
+    page.keyboard.press("Escape")
+    expect(page.locator(".turn.stopped")).to_be_visible()
+
+
+def test_tabs_do_not_forget_each_others_conversations(served: Served, tabs: Open) -> None:
+    first = tabs(served)
+    second = first.context.new_page()
+    second.goto(served.url)
+    ask(first, "What colour is the door?")
+    ask(second, "When does the office open?")
+    both = ["When does the office open?", "What colour is the door?"]
+    expect(first.locator(".conversation-title")).to_have_text(both)
+    second.reload()
+    expect(second.locator(".conversation-title")).to_have_text(both)
+
+
+RENDER = """async ([text, sources]) => {
+  const { rich } = await import("/web/js/rich.js");
+  const box = document.createElement("div");
+  box.append(...rich(text, (number) => number <= sources ? Object.assign(document.createElement("i"), { textContent: number }) : null));
+  return box.innerHTML;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("one\ntwo\n\nthree", "<p>one\ntwo</p><p>three</p>"),
+        ("# Title\n- a\n- b\n  c", '<p class="heading">Title</p><ul><li>a</li><li>b\nc</li></ul>'),
+        ("3. c\n4. d", '<ol start="3"><li>c</li><li>d</li></ol>'),
+        (
+            "**bold** *soft* `co*d*e` 2*3*4",
+            "<p><strong>bold</strong> <em>soft</em> <code>co*d*e</code> 2<em>3</em>4</p>",
+        ),
+        ("```py\n<b>[1]\n```\nend", '<pre tabindex="0"><code>&lt;b&gt;[1]</code></pre><p>end</p>'),
+        ("It is so [1, 3-4][2].", "<p>It is so <i>1</i><i>3</i><i>4</i><i>2</i>.</p>"),
+        ("Full width【2】, none [9], code `[1]`", "<p>Full width<i>2</i>, none [9], code <code>[1]</code></p>"),
+        ("<img src=x onerror=alert(1)>", "<p>&lt;img src=x onerror=alert(1)&gt;</p>"),
+        ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>"),
+    ],
+)
+def test_answers_are_formatted(page: Page, text: str, html: str) -> None:
+    assert page.evaluate(RENDER, [text, 4]) == html
+
+
+def test_an_answer_tells_what_it_is_made_without(page: Page) -> None:
+    answer = {"cached": False, "partial": True, "missing": {"web": "no answer in 2 s"}, "rewritten": "door colour"}
+    turn = {
+        "query": "And the door?",
+        "state": "done",
+        "text": "Yellow [1].",
+        "answer": {**answer, "sources": [], "citations": []},
+    }
+    turn["answer"] |= {"timings_ms": {"total": 4.2}, "tokens": {"prompt": 10, "completion": 3}}
+    page.evaluate(
+        "turn => import('/web/js/turn.js').then(m => document.querySelector('#thread').replaceChildren(m.turnElement(turn)))",
+        turn,
+    )
+    shown = page.locator(".turn")
+    expect(shown.locator(".badges")).to_have_text("Partial: without web")
+    expect(shown.locator(".missing")).to_have_text("web no answer in 2 s")
+    expect(shown.locator(".rewritten")).to_have_text("Searched for “door colour”")
+    expect(shown.locator(".figures")).to_have_text("4.2 ms10 + 3 tokens")
 
 
 def test_conversations_are_kept_renamed_and_deleted(served: Served, tabs: Open) -> None:

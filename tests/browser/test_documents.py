@@ -86,6 +86,19 @@ def test_a_file_that_cannot_be_read_is_not_sent(served: Served, tabs: Open) -> N
     assert sent == []
 
 
+def test_a_file_that_turns_out_to_be_none_is_shown_with_the_reason(served: Served, tabs: Open) -> None:
+    page = tabs(served, "documents")
+    page.evaluate(DROP, [page.locator(".drop").element_handle(), "broken.pdf", "no PDF at all"])
+    expect(row(page, "broken.pdf").locator(".status")).to_have_text("Failed")
+    reason = next(each.reason for each in served.app.documents.list() if each.name == "broken.pdf")
+    assert reason
+    expect(row(page, "broken.pdf").locator(".reason")).to_have_text(reason)
+    page.get_by_role("link", name="Statistics").click()
+    expect(page.locator(".failed-files")).to_contain_text("broken.pdf")
+    page.go_back()
+    delete(page, "broken.pdf")
+
+
 def test_a_document_of_the_corpus_is_taken_out_and_restored(served: Served, tabs: Open) -> None:
     page = tabs(served, "documents")
     page.get_by_role("button", name="Delete: office.txt").click()

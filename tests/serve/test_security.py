@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import httpx
@@ -26,12 +26,13 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A service with two tokens, another name, and one site that may call it."""
     place = Workplace(tmp_path_factory.mktemp("guarded"))
     place.write(office="The harbour office opens at nine.")
-    with hashed_registered(), pytest.MonkeyPatch.context() as environment:
-        environment.setenv("CONFRAG_READ_TOKEN", READ)
-        environment.setenv("CONFRAG_WRITE_TOKEN", f"{WRITE}\n")
-        settings = {"hosts": ("rag.example",), "cors_origins": (FRIEND,)}
-        with serving(place.load("map"), **settings) as running:
-            yield running
+    with ExitStack() as stack:
+        with hashed_registered(), pytest.MonkeyPatch.context() as environment:
+            environment.setenv("CONFRAG_READ_TOKEN", READ)
+            environment.setenv("CONFRAG_WRITE_TOKEN", f"{WRITE}\n")
+            settings = {"hosts": ("rag.example",), "cors_origins": (FRIEND,)}
+            running = stack.enter_context(serving(place.load("map"), **settings))
+        yield running
 
 
 def request(served: Served, method: str, path: str, token: str | None = None, **headers: str) -> httpx.Response:
@@ -226,7 +227,7 @@ def test_the_limit_remembers_a_bounded_number_of_callers() -> None:
 def test_addresses_that_others_reach(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
     check_exposure(ServeSpec(host=host), Tokens(None, WRITE))
-    with contextlib.nullcontext() if loopback else pytest.raises(UserError) as caught:
+    with nullcontext() if loopback else pytest.raises(UserError) as caught:
         check_exposure(ServeSpec(host=host), Tokens(None, None))
     if caught:
         assert str(caught.value) == (

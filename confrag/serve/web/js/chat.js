@@ -9,6 +9,7 @@ import { icon, logo } from "./icons.js";
 import { turnElement } from "./turn.js";
 
 const drafts = {};
+const hovers = matchMedia("(hover: hover)").matches;
 
 /** Show a conversation (`id`; none: a new one). Returns what ends the view. */
 export function chat(main, { conversations, stats }, id) {
@@ -35,6 +36,7 @@ export function chat(main, { conversations, stats }, id) {
     history.replaceState(null, "", `#/chat/${conversations.open.id}`);
     draw();
     scroller.scrollTop = scroller.scrollHeight;
+    if (!hovers) document.activeElement.blur(); // the keyboard of a phone would cover half of the answer
   }
 
   function draw() {
@@ -81,7 +83,7 @@ export function chat(main, { conversations, stats }, id) {
   draw();
   list.draw();
   scroller.scrollTop = scroller.scrollHeight;
-  if (matchMedia("(hover: hover)").matches) form.focus(); // on a phone the keyboard would cover half of the page
+  if (hovers) form.focus();
   return () => {
     cancelAnimationFrame(frame);
     conversations.removeEventListener("turn", changed);

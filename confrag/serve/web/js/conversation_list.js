@@ -18,6 +18,7 @@ export function conversationList(conversations) {
     if (open) element.querySelector("a").focus();
   }
 
+  element.addEventListener("click", (event) => event.target === element && toggle(false)); // beside the drawer
   element.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && element.classList.contains("open")) {
       event.stopPropagation();

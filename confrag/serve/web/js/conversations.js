@@ -20,6 +20,7 @@ export class Conversations extends EventTarget {
     this.all = kept(this.key, []);
     this.open = null;
     this.running = null;
+    addEventListener("storage", ({ key }) => key === `confrag.${this.key}` && this.adopt());
     for (const turn of this.all.flatMap((each) => each.turns)) if (turn.state === "asking") turn.state = "stopped";
   }
 
@@ -104,6 +105,12 @@ export class Conversations extends EventTarget {
       this.save();
       this.tell("turn", turn);
     }
+  }
+
+  /** Another tab has changed them: what it has kept holds, but for the one that is open here. */
+  adopt() {
+    this.all = kept(this.key, []).map((each) => (each.id === this.open?.id ? this.open : each));
+    this.tell("list");
   }
 
   /** Keep them; where there is no room, the oldest go. */

@@ -65,7 +65,7 @@ export function filterControl(fields, filters, changed) {
     if (!popover.hidden && !popover.contains(event.target) && !button.contains(event.target)) toggle(false);
   });
   show();
-  return { chips, control: h("div", { class: "popover-anchor" }, button, popover) };
+  return { chips, control: [button, popover] };
 }
 
 function inputs(type, condition, put, name) {

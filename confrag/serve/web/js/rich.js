@@ -1,4 +1,4 @@
-// The little that answers are formatted with, as elements: paragraphs, lists, headings, code, bold, citations.
+// The little that answers are formatted with, as elements: paragraphs, lists, headings, code, bold, italics, citations.
 // Everything else, HTML before all, is text.
 
 import { h } from "./dom.js";
@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 const FENCE = /^```/;
 const ITEM = /^\s*(?:[-*•]|(\d{1,3})[.)])\s+(.*)$/;
 const HEADING = /^#{1,6}\s+(.*)$/;
-const INLINE = /(`[^`\n]+`)|(\*\*[^*\n]+\*\*)|([[［【]\s*\d{1,3}(?:\s*[,，、;；~–—-]\s*\d{1,3})*\s*[\]］】])/g;
+const INLINE = /(`[^`\n]+`)|(\*\*[^*\n]+\*\*)|(\*[^*\s](?:[^*\n]*[^*\s])?\*)|([[［【]\s*\d{1,3}(?:\s*[,，、;；~–—-]\s*\d{1,3})*\s*[\]］】])/g;
 
 /** Elements for a text; `cite` makes the element of a cited number, or null where there is no such source. */
 export function rich(text, cite = () => null) {
@@ -56,6 +56,7 @@ function inline(text, cite) {
     end = match.index + match[0].length;
     if (match[1]) parts.push(h("code", {}, match[0].slice(1, -1)));
     else if (match[2]) parts.push(h("strong", {}, match[0].slice(2, -2)));
+    else if (match[3]) parts.push(h("em", {}, match[0].slice(1, -1)));
     else parts.push(cited(match[0], cite));
   }
   return [...parts, text.slice(end)];

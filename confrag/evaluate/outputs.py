@@ -1,0 +1,74 @@
+"""The files of an evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from confrag.config import Composed
+from confrag.evaluate.written import write_json, write_lines
+
+__all__ = ["overrides", "write_config", "write_document", "write_failure", "write_rows"]
+
+DOCUMENT, ROWS, RUN, CONFIG = "eval.json", "queries.jsonl", "run.trec", "config.yaml"
+_OF_THE_CALL = ("query", "queries_file", "output", "progress", "resume", "verbose", "debug", "objective")
+_COLUMNS = (
+    "id",
+    "query",
+    "gold",
+    "ranking",
+    "metrics",
+    "answer",
+    "sources",
+    "citations",
+    "timings_ms",
+    "tokens",
+    "cached",
+    "partial",
+    "error",
+)
+
+
+def overrides(composed: Composed) -> list[str]:
+    """What the caller set of the configuration, as it is typed."""
+    typed = [override.lstrip("+") for override in composed.overrides]
+    return [override for override in typed if override.partition("=")[0] not in _OF_THE_CALL]
+
+
+def write_config(folder: Path, composed: Composed) -> None:
+    """The resolved configuration."""
+    text = yaml.safe_dump(composed.data, sort_keys=False, allow_unicode=True)
+    write_lines(folder / CONFIG, text.rstrip("\n").split("\n"))
+
+
+def write_document(folder: Path, document: Mapping[str, Any]) -> None:
+    """The figures. Written last: where they are, the rest is."""
+    write_json(folder / DOCUMENT, document)
+
+
+def write_failure(folder: Path, head: Mapping[str, Any], error: Exception, started: str, ended: str) -> None:
+    """That there are no figures, and why."""
+    code = getattr(error, "exit_code", 1)
+    times = {"started": started, "ended": ended}
+    told = {"status": "failed", "error": str(error) or type(error).__name__, "exit_code": code}
+    write_json(folder / DOCUMENT, {**head, "key": None, **told, "provenance": times})
+
+
+def write_rows(folder: Path, rows: Sequence[Mapping[str, Any]], tag: str) -> None:
+    """The queries, and their rankings as a run file of TREC."""
+    others = [column for row in rows for column in row if column not in (*_COLUMNS, "exit_code")]
+    columns = [*_COLUMNS, *dict.fromkeys(others)]
+    lines = [{name: row[name] for name in columns if name in row} for row in rows]
+    write_lines(folder / ROWS, (json.dumps(line, ensure_ascii=False) for line in lines))
+    write_lines(folder / RUN, _run(rows, tag))
+
+
+def _run(rows: Iterable[Mapping[str, Any]], tag: str) -> Iterator[str]:
+    # Programs that read it sort by the score, so that this must say the order: scores of a merge or reranker may tie.
+    for row in rows:
+        for rank, (document, _) in enumerate(row["ranking"], start=1):
+            yield f"{row['id']} Q0 {document} {rank} {1.0 / rank:.9f} {tag}"

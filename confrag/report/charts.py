@@ -1,0 +1,165 @@
+"""Geometry of the charts: where things stand. The template draws them, so that every text in them is escaped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confrag.report import figures
+
+__all__ = ["Axis", "difference_axis", "effect_axis", "interval_axis", "linear", "logarithmic", "pareto_chart"]
+
+WIDTH, HEIGHT = 760, 400
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 20, 48
+_LABELLED = 12
+_LINE = 15
+_LETTER = 6.3
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A scale from values to positions.
+
+    Attributes:
+        low, high: the values at its two ends.
+        start, end: the positions of these.
+        log: the scale is logarithmic.
+        ticks: values to label.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+    ticks: tuple[float, ...]
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """The position of a value, rounded to a tenth of a unit."""
+        low, high, value = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
+        share = (value - low) / (high - low)
+        return round(self.start + share * (self.end - self.start), 1)
+
+
+def linear(values: Sequence[float], start: float, end: float, *, bounds: tuple[float, float] | None = None) -> Axis:
+    """An axis over all values, with a margin and about five round ticks.
+
+    Args:
+        values: what must fit.
+        start, end: positions.
+        bounds: values beyond which the axis never goes.
+    """
+    low, high = min(values), max(values)
+    margin = (high - low) * 0.08 or abs(high) * 0.05 or 0.05
+    low, high = low - margin, high + margin
+    if bounds:
+        low, high = max(low, bounds[0]), min(high, bounds[1])
+    step = _round_step((high - low) / 5)
+    first = math.ceil(low / step - 1e-9)
+    ticks = [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
+    return Axis(low, high, start, end, tuple(round(tick, 10) for tick in ticks))
+
+
+def logarithmic(values: Sequence[float], start: float, end: float) -> Axis:
+    """An axis of orders of magnitude; the values are above 0."""
+    low, high = min(values) / 1.3, max(values) * 1.3
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [factor * 10.0**decade for decade in decades for factor in (1, 2, 5)]
+    inside = [tick for tick in ticks if low <= tick <= high]
+    return Axis(low, high, start, end, tuple(inside if len(inside) <= 8 else inside[::3]), log=True)
+
+
+def interval_axis(jobs: Sequence[Mapping[str, Any]], metric: str) -> Axis:
+    """The axis that the bars of a leaderboard share, from 0 to 100."""
+    bounds = [bound for job in jobs if metric in job["metrics"] for bound in job["metrics"][metric]["interval"]]
+    limits = (0.0, 1.0) if bounds and 0 <= min(bounds) and max(bounds) <= 1 else None
+    return linear(bounds or [0.0, 1.0], 0, 100, bounds=limits)
+
+
+def difference_axis(jobs: Sequence[Mapping[str, Any]], key: str) -> Axis:
+    """The axis of differences, which holds 0, from 0 to 100."""
+    bounds = [value for job in jobs if job[key] for value in (job[key]["low"], job[key]["high"])]
+    return linear([0.0, *bounds], 0, 100)
+
+
+def pareto_chart(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Quality over latency: axes, points with their labels, and the steps of the front; None without latencies."""
+    metric = data["metric"]
+    jobs = [j for j in data["jobs"] if (j["latency_ms"].get("total") or {}).get("p50") and metric in j["metrics"]]
+    if not jobs:
+        return None
+    latencies = [job["latency_ms"]["total"]["p50"] for job in jobs]
+    means = [job["metrics"][metric]["mean"] for job in jobs]
+    span = (_LEFT, WIDTH - _RIGHT)
+    x = logarithmic(latencies, *span) if max(latencies) > 5 * min(latencies) else linear(latencies, *span)
+    y = linear(means, HEIGHT - _BOTTOM, _TOP)
+    priced = "cost_per_1000" in data["pareto"]["axes"]
+    dearest = max((job["cost_per_1000"] for job in jobs), default=0) if priced else 0
+    points = [
+        {
+            "name": job["name"],
+            "x": x.at(latency),
+            "y": y.at(mean),
+            "radius": round(4.5 + 6 * math.sqrt(job["cost_per_1000"] / dearest), 1) if dearest else 6,
+            "front": job["pareto"],
+            "title": _title(job, metric, latency, mean),
+            "labelled": len(jobs) <= _LABELLED or job["pareto"] or job["name"] in (data["best"], data["baseline"]),
+        }
+        for job, latency, mean in zip(jobs, latencies, means, strict=True)
+    ]
+    _place_labels(points)
+    # Drawn only where quality and latency alone decide; with a price the front is no line in this plane.
+    steps = _steps([point for point in points if point["front"]]) if not priced else ""
+    return {"width": WIDTH, "height": HEIGHT, "x": x, "y": y, "points": points, "steps": steps, "left": _LEFT,
+            "right": WIDTH - _RIGHT, "top": _TOP, "bottom": HEIGHT - _BOTTOM, "priced": priced}  # fmt: skip
+
+
+def _title(job: Mapping[str, Any], metric: str, latency: float, mean: float) -> str:
+    parts = [f"{job['name']}: {figures.score(mean)}", figures.duration(latency)]
+    if job["cost_per_1000"] is not None:
+        parts.append(f"{figures.cost(job['cost_per_1000'], job['currency'])} for 1,000 queries")
+    return ", ".join(parts)
+
+
+def _place_labels(points: list[dict[str, Any]]) -> None:
+    """Put each label beside its point, and below those that are in its way."""
+    placed: list[tuple[float, float, float]] = []
+    for point in sorted(points, key=lambda p: (p["y"], p["x"])):
+        if not point["labelled"]:
+            continue
+        length, gap = len(point["name"]) * _LETTER, point["radius"] + 6
+        leftward = point["x"] + gap + length > WIDTH - 4
+        start = point["x"] - gap - length if leftward else point["x"] + gap
+        y = point["y"] + 4
+        while any(start < end and begin < start + length and abs(y - other) < _LINE for begin, end, other in placed):
+            y += 1
+        placed.append((start, start + length, y))
+        point.update(
+            label_x=round(start + length if leftward else start, 1), label_y=round(y, 1),
+            anchor="end" if leftward else "start", moved=y - point["y"] > _LINE,
+        )  # fmt: skip
+
+
+def _steps(front: Sequence[Mapping[str, Any]]) -> str:
+    """The path of the front, in steps: between two points there is nothing as fast and better."""
+    ordered = sorted(front, key=lambda point: (point["x"], point["y"]))
+    if not ordered:
+        return ""
+    path = f"M{ordered[0]['x']} {ordered[0]['y']}"
+    return path + "".join(f"H{point['x']}V{point['y']}" for point in ordered[1:])
+
+
+def effect_axis(effects: Sequence[Mapping[str, Any]]) -> Axis:
+    """The axis that all effects share, from 0 to 100: a long bar in one key is a long bar in every key."""
+    values = [
+        number for effect in effects for value in effect["values"] for number in (value["interval"] or [value["mean"]])
+    ]
+    limits = (0.0, 1.0) if values and 0 <= min(values) and max(values) <= 1 else None
+    return linear(values or [0.0, 1.0], 0, 100, bounds=limits)
+
+
+def _round_step(step: float) -> float:
+    magnitude = 10.0 ** math.floor(math.log10(step))
+    return next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= step * (1 - 1e-9))
