@@ -496,6 +496,25 @@ def in_this_session(call: Callable[[], Any]) -> Callable[[], Any]:
     return made
 
 
+def web_module() -> type[Any]:
+    """LazyLLM's WebModule, with a session for each question: gradio runs the questions of all visitors in one context.
+
+    Raises:
+        ImportError: gradio is not installed.
+    """
+    from lazyllm.common.globals import new_session
+    from lazyllm.tools.webpages.webmodule import WebModule
+
+    class Page(WebModule):  # type: ignore[misc]
+        def _respond_stream(self, *args: Any) -> Iterator[Any]:
+            # Read to its end first: gradio takes each piece from a generator in another thread.
+            with new_session():
+                pieces = list(super()._respond_stream(*args))
+            yield from pieces
+
+    return Page
+
+
 def _parts(store: Any) -> list[Any]:
     """The stores behind a document store: segments and vectors, or one that is both."""
     store = store._impl

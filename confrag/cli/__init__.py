@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "init": ("confrag.cli.init", "a starter project of your own"),
     "models": ("confrag.cli.models", "local models: ls, pull NAME, serve"),
     "cache": ("confrag.cli.cache", "the embedding cache: stats, clear"),
+    "eval": ("confrag.cli.eval", "how good a configuration is, on a dataset; with -m, each of a sweep"),
     "bench": ("confrag.cli.bench", "measure this machine: startup, index, parallel, cache, model"),
     "doctor": ("confrag.cli.doctor", "what is installed, what is missing, which servers answer"),
 }

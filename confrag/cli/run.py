@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from confrag.runtime.app import App
     from confrag.runtime.results import Answer
 
-__all__ = ["USAGE", "hydra_view", "run"]
+__all__ = ["USAGE", "hydra_main", "hydra_view", "run", "shared_overrides"]
 
 USAGE = {
     "run": """\
@@ -70,7 +70,7 @@ def run(argv: Sequence[str]) -> int:
         return 0
     # Before Hydra makes the job's folder: a mistake must leave nothing behind.
     if arguments.multirun:
-        compose(_shared(overrides, arguments), arguments.config_dir)
+        compose(shared_overrides(overrides, arguments), arguments.config_dir)
     else:
         questions_of(validate(compose(overrides, arguments.config_dir)))
     jobs: list[dict[str, Any]] = []
@@ -83,7 +83,7 @@ def run(argv: Sequence[str]) -> int:
             except Exception as error:  # noqa: BLE001 - raised below, where Hydra does not comment on it
                 failures.append(error)
 
-        _hydra_main(arguments, overrides, job)
+        hydra_main(arguments, overrides, job)
         if failures:
             raise failures[0]
         if arguments.multirun:
@@ -91,7 +91,7 @@ def run(argv: Sequence[str]) -> int:
     return next((job["exit_code"] for job in jobs if job["exit_code"]), 0)
 
 
-def _shared(overrides: Sequence[str], arguments: Arguments) -> list[str]:
+def shared_overrides(overrides: Sequence[str], arguments: Arguments) -> list[str]:
     """The overrides that every job of a sweep shares.
 
     Raises:
@@ -113,10 +113,15 @@ def hydra_view(arguments: Arguments, overrides: Sequence[str]) -> None:
     """Let Hydra print one of its views of a configuration (``--cfg job``, ``--info``)."""
     # Hydra prints by logging, which would complain of every line that a reader like `head` does not take.
     logging.raiseExceptions = False
-    _hydra_main(arguments, overrides, lambda config: None)
+    hydra_main(arguments, overrides, lambda config: None)
 
 
-def _hydra_main(arguments: Arguments, overrides: Sequence[str], job: Any) -> None:
+def hydra_main(arguments: Arguments, overrides: Sequence[str], job: Any) -> None:
+    """Have Hydra call `job` with the configuration, or with each of a sweep.
+
+    Raises:
+        UserError: it does not compose. What `job` raises is passed on.
+    """
     folder = user_config_dir(arguments.config_dir)
     flags = [*arguments.hydra, *(["--multirun"] if arguments.multirun else [])]
     if folder:

@@ -60,10 +60,13 @@ def serve(argv: Sequence[str]) -> int:
         raise UserError("serve works on one configuration; -m and Hydra's views belong to 'confrag run'")
     composed, config = load(None, arguments.overrides, arguments.config_dir)
     plan, settings = compile_plan(config, composed.name), config.serve
+    from confrag.serve.lazyllm_page import check_page
     from confrag.serve.security import Tokens, check_exposure
     from confrag.serve.server import listen, supervise, url_of
 
-    check_exposure(settings, Tokens.of(settings))
+    tokens = Tokens.of(settings)
+    check_page(settings, tokens)
+    check_exposure(settings, tokens)
     with reserved_stdout() as out, closing(listen(settings)) as listening:
         url = url_of(listening)
 

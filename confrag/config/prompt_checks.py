@@ -38,8 +38,8 @@ def _judge(prompt: Raw) -> Iterator[Problem]:
     for key in ("system", "user"):
         yield from _template(f"prompts.judge.{key}", prompt.get(key), JUDGING)
     user = prompt.get("user")
-    for name in ("question", "answer") if isinstance(user, str) else ():
-        if name not in names(user):
+    if isinstance(user, str):
+        for name in {"question", "answer"} - names(user):
             yield Problem("prompts.judge.user", _unseen(name, user), user)
 
 

@@ -100,7 +100,8 @@ def _segments(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    return _tokenizer().tokenize(text) if text.strip() else []  # type: ignore[no-any-return]
+    found: list[str] = _tokenizer().tokenize(text) if text.strip() else []
+    return found
 
 
 @cache

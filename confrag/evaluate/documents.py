@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -66,7 +66,8 @@ def write_documents(documents: Iterable[Document], folder: Path) -> dict[str, st
 
 
 def _write(documents: Iterable[Document], names: dict[str, str], folder: Path) -> None:
-    unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    unfinished = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
+    unfinished.mkdir()
     try:
         for document in documents:
             for name, text in _files(document, names[document.id]):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,13 @@ from confrag.evaluate.provenance import provenance
 from confrag.plan.compile import compile_plan, model_plan
 from confrag.plan.model import Plan
 from confrag.registry import builder
-from confrag.runtime.app import App
+from confrag.runtime.app import App, nothing
 from confrag.runtime.work import Work
 from confrag.schema.corpus import CorpusSpec
 from confrag.schema.evaluation import is_retrieval_metric
 
 __all__ = ["evaluate"]
 
-FORMAT = 1
-"""Of ``eval.json``."""
 _GIVES_UP = 10
 """Queries that fail, from the first on, before an evaluation ends."""
 
@@ -75,14 +73,14 @@ def evaluate(
     Raises:
         ConfragError: the dataset, the configuration or the engine is of no use, or every query fails.
     """
-    started = _now()
-    head = {"format": FORMAT, "conf": composed.name, "overrides": outputs.overrides(composed)}
+    started = outputs.now()
     outputs.write_config(folder, composed)
     try:
-        document = head | _Evaluation(composed, config, progress, say, told).run(folder, started)
+        found = _Evaluation(composed, config, progress, say, told).run(folder, started)
     except Exception as error:
-        outputs.write_failure(folder, head, error, started, _now())
+        outputs.write_failure(folder, composed, error, started)
         raise
+    document = outputs.head(composed) | found
     outputs.write_document(folder, document)
     return document
 
@@ -136,7 +134,7 @@ class _Evaluation:
             "provenance": {
                 **provenance([*plan.models, *self._judges(plan)], settings.seed),
                 "started": started,
-                "ended": _now(),
+                "ended": outputs.now(),
             },
         }
         if settings.judge and answering:
@@ -187,7 +185,7 @@ class _Evaluation:
         todo = [query for query in queries if query.id not in journal.rows]
         if not todo and journal.about:
             return
-        with self._judge(answering) as judge, App(plan) as app:
+        with self._judge(answering) as judge, self._started(plan) as app:
             first = journal.about or {
                 "corpus": app.corpus.as_dict(),
                 "timings_s": {**app.timings_s, "queries": 0.0},
@@ -200,6 +198,12 @@ class _Evaluation:
             finally:
                 timings = {**first["timings_s"], "queries": round(before + time.perf_counter() - begun, 3)}
                 journal.describe({**first, "timings_s": timings})
+
+    @contextmanager
+    def _started(self, plan: Plan) -> Iterator[App]:
+        app = App(plan)
+        with app.start(self.progress, partial(self.told, app) if self.told else nothing):
+            yield app
 
     def _ask(self, asking: Asking, journal: Journal, todo: Sequence[Query], total: int) -> None:
         stopped, failures, done = threading.Event(), [], len(journal.rows)
@@ -286,7 +290,3 @@ def _whole(failures: Sequence[Mapping[str, Any]], asked: int) -> ConfragError:
 
 def _first_error(rows: Iterable[Mapping[str, Any]]) -> str:
     return next(str(row["error"]) for row in rows if row["error"] is not None)
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

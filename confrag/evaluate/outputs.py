@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import yaml
 from confrag.config import Composed
 from confrag.evaluate.written import write_json, write_lines
 
-__all__ = ["overrides", "write_config", "write_document", "write_failure", "write_rows"]
+__all__ = ["head", "now", "overrides", "write_config", "write_document", "write_failure", "write_rows"]
 
 DOCUMENT, ROWS, RUN, CONFIG = "eval.json", "queries.jsonl", "run.trec", "config.yaml"
+FORMAT = 1
+"""Of ``eval.json``."""
 _OF_THE_CALL = ("query", "queries_file", "output", "progress", "resume", "verbose", "debug", "objective")
 _COLUMNS = (
     "id",
@@ -50,12 +53,22 @@ def write_document(folder: Path, document: Mapping[str, Any]) -> None:
     write_json(folder / DOCUMENT, document)
 
 
-def write_failure(folder: Path, head: Mapping[str, Any], error: Exception, started: str, ended: str) -> None:
+def head(composed: Composed) -> dict[str, Any]:
+    """What every ``eval.json`` begins with."""
+    return {"format": FORMAT, "conf": composed.name, "overrides": overrides(composed)}
+
+
+def write_failure(folder: Path, composed: Composed, error: Exception, started: str) -> None:
     """That there are no figures, and why."""
     code = getattr(error, "exit_code", 1)
-    times = {"started": started, "ended": ended}
     told = {"status": "failed", "error": str(error) or type(error).__name__, "exit_code": code}
-    write_json(folder / DOCUMENT, {**head, "key": None, **told, "provenance": times})
+    times = {"started": started, "ended": now()}
+    write_json(folder / DOCUMENT, {**head(composed), "key": None, **told, "provenance": times})
+
+
+def now() -> str:
+    """The time, as ISO 8601 has it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def write_rows(folder: Path, rows: Sequence[Mapping[str, Any]], tag: str) -> None:

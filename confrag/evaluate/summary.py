@@ -17,7 +17,7 @@ from confrag.schema.models import PriceSpec
 __all__ = ["cost", "judged", "latencies", "means", "measured", "objectives", "tokens"]
 
 Row = Mapping[str, Any]
-_NOTHING = {
+_NOTHING: Mapping[str, Any] = {
     "ranking": [],
     "answer": None,
     "sources": [],

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,10 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write lines to a temporary file, then give it its name."""
-    handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
+        with unfinished.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.writelines(f"{line}\n" for line in lines)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

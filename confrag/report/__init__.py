@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from confrag.report.build import build
 from confrag.report.model import Job, Results, Sweep
+from confrag.report.page import html
 from confrag.report.read import read
 from confrag.report.table import table
+from confrag.report.write import write
 
-__all__ = ["Job", "Results", "Sweep", "build", "read", "table"]
+__all__ = ["Job", "Results", "Sweep", "build", "html", "read", "table", "write"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["count", "cost", "duration", "p_value", "percent", "score", "signed"]
+__all__ = ["count", "cost", "duration", "p_value", "percent", "score", "signed", "tick"]
 
 _SYMBOLS = {"USD": "$", "EUR": "€", "CNY": "¥", "GBP": "£"}
 
@@ -52,3 +52,9 @@ def cost(amount: float | None, currency: str | None) -> str:
     number = f"{amount:,.2f}" if amount == 0 or amount >= 0.1 else f"{amount:.2g}" if amount >= 1e-4 else f"{amount:.1e}"
     symbol = _SYMBOLS.get(currency or "", "")
     return f"{symbol}{number}" if symbol else f"{number} {currency or ''}".strip()
+
+
+def tick(value: float, sign: bool = False) -> str:
+    """A label of an axis: no more digits than it has."""
+    text = f"{value:+.4g}" if sign and value else f"{value:.4g}"
+    return text.replace("-", "−")

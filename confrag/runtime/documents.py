@@ -13,8 +13,6 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
-from lazyllm.tools.rag.doc_node import QADocNode
-
 from confrag.build.nodes import document_id
 from confrag.build.private import ROOT_GROUP
 from confrag.build.readers import read
@@ -28,9 +26,9 @@ from confrag.runtime.corpus import SourceFile
 from confrag.runtime.described import added_to, checked, edited, without
 from confrag.runtime.metadata import known_of
 from confrag.runtime.overlay import Edits, Entry, Overlay, check_name
-from confrag.schema.filters import FILE
+from confrag.runtime.pairs import Changed, Pairs, stored_nodes
 
-__all__ = ["Changed", "DocumentInfo", "Documents", "Pair", "Passage"]
+__all__ = ["DocumentInfo", "Documents", "Passage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +74,6 @@ class Passage:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A question with its answer that a model has written about a passage, or somebody has put right (`edited`)."""
-
-    id: str
-    group: str
-    file: str
-    file_id: str
-    question: str
-    answer: str
-    edited: bool
-
-
-Changed = Callable[[Sequence[str]], Callable[[], None]]
-"""Has a change taken up, the named files in any case; what it returns waits until it is in the store."""
-
-
 class Documents:
     """The documents of an engine. Safe for threads.
 
@@ -100,6 +81,9 @@ class Documents:
     the background, and answers come from the old state until then; with ``wait=True`` a call returns after that. Where
     it does not, the next start or ingest does it. The user's own folders are never written to: what is added lies
     below `state_dir`, and a document of the corpus that is deleted stays where it is and is passed over.
+
+    Attributes:
+        pairs: the questions with their answers that a model has written about them.
 
     Args:
         plan: of the engine.
@@ -123,6 +107,7 @@ class Documents:
         self._changed = changed
         self._doing = doing
         self._guard = threading.RLock()
+        self.pairs = Pairs(plan, overlay, self._open, changed, self._guard)
         self._types = dict(plan.corpus.doc_fields)
 
     @property
@@ -338,84 +323,15 @@ class Documents:
             UserError: the engine is not started.
         """
         name = group or self.groups[0]
-        total = self._stored(name).get(id)
+        if name not in self.groups:
+            raise NotFoundError(f"there is no node group '{name}'; known: {', '.join(self.groups)}")
+        total = stored_nodes(self._open(), name).get(id)
         if total is None:
             self.get(id)
             total = 0
         numbers = range(offset + 1, min(offset + limit, total) + 1)
         nodes = self._open().nodes_of(name, id, numbers)
         return name, total, [Passage(str(node.uid), int(node.number), str(node.text)) for node in nodes]
-
-    @property
-    def pair_groups(self) -> tuple[str, ...]:
-        """The node groups of questions with their answers that a model writes."""
-        return tuple(group.name for group in self._plan.groups if group.kind == "llm_qa")
-
-    def pairs(
-        self,
-        id: str | None = None,  # noqa: A002
-        offset: int = 0,
-        limit: int = 100,
-    ) -> tuple[int, builtins.list[Pair]]:
-        """Questions with their answers, by document and in the order of the text.
-
-        Args:
-            id: of a document; left out: of all.
-            offset: how many to pass over.
-            limit: how many at most.
-
-        Returns:
-            How many there are, and those that were asked for.
-        """
-        total, found = 0, []
-        for group in self.pair_groups:
-            for document, stored in sorted(self._stored(group).items()):
-                if id not in (None, document):
-                    continue
-                first, last = max(offset - total, 0), min(offset + limit - total, stored)
-                if first < last:
-                    nodes = self._open().nodes_of(group, document, range(first + 1, last + 1))
-                    found += [self._pair(node) for node in nodes]
-                total += stored
-        return total, found
-
-    def edit_pair(self, id: str, question: str, answer: str, *, wait: bool = True) -> Pair:  # noqa: A002
-        """Put a question and its answer right; returns the pair as it was. It gets another id.
-
-        Raises:
-            NotFoundError: no such pair.
-            UserError: a text is empty.
-        """
-        new = question.strip(), answer.strip()
-        if not all(new):
-            raise UserError("a question and its answer must not be empty; to be rid of the pair, delete it")
-        return self._change_pair(id, new, wait)
-
-    def delete_pair(self, id: str, *, wait: bool = True) -> Pair:  # noqa: A002
-        """Take a question and its answer out, for good; returns them. Raises NotFoundError when there are none."""
-        return self._change_pair(id, None, wait)
-
-    def _change_pair(self, id: str, new: tuple[str, str] | None, wait: bool) -> Pair:  # noqa: A002
-        with self._guard:
-            nodes = (self._open().node(group, id) for group in self.pair_groups)
-            node = next((node for node in nodes if node is not None), None)
-            if node is None:
-                raise NotFoundError(f"there is no question-answer pair with the id '{id}'; edited ones get another id")
-            pair = self._pair(node)
-            edits = self._overlay.entries().get(pair.file, Entry(pair.file)).edits
-            of_group = dict(edits.pairs.get(pair.group, {}))
-            asked = next((a for a, stands in of_group.items() if stands and stands[0] == pair.question), pair.question)
-            of_group[asked] = new
-            self._overlay.edit(pair.file, replace(edits, pairs={**edits.pairs, pair.group: of_group}))
-        self._take_up([], wait)
-        return pair
-
-    def _pair(self, node: Any) -> Pair:
-        assert isinstance(node, QADocNode)
-        file = str(node.global_metadata[FILE])
-        pairs = self._overlay.entries().get(file, Entry(file)).edits.pairs.get(node.group, {})
-        is_edited = any(stands and stands[0] == node.text for stands in pairs.values())
-        return Pair(str(node.uid), str(node.group), file, document_id(file), node.text, str(node.answer), is_edited)
 
     def _describe(
         self, ids: str | Sequence[str], change: Callable[[dict[str, Any]], Mapping[str, Any]], wait: bool
@@ -455,13 +371,6 @@ class Documents:
             if one not in known:
                 raise NotFoundError(f"there is no document with the id '{one}'")
         return [known[one] for one in wanted]
-
-    def _stored(self, group: str) -> dict[str, int]:
-        """Id -> number of stored nodes of a group, of every document that has some."""
-        if group not in self.groups:
-            raise NotFoundError(f"there is no node group '{group}'; known: {', '.join(self.groups)}")
-        records = self._open().records().items()
-        return {document_id(name): record.groups[group][1] for name, record in records if group in record.groups}
 
     def _open(self) -> Collection:
         collection = self._collection()

@@ -38,11 +38,11 @@ def is_retrieval_metric(name: str) -> bool:
 
 def _metric(name: str) -> str:
     if not is_retrieval_metric(name):
-        bare, at, _ = name.lower().partition("@")
+        bare, _, cutoff = name.lower().partition("@")
         close = nearest(bare, RETRIEVAL_METRICS)
         raise ValueError(
             f"{name!r} is no metric of retrieval; known: {_SHAPES} (K: how many documents count)"
-            + (f". Did you mean '{close}@{name.partition('@')[2] or 10}'?" if close else "")
+            + (f". Did you mean '{close}@{cutoff or 10}'?" if close else "")
         )
     return name
 

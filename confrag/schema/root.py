@@ -110,8 +110,8 @@ class Config(Options):
     eval: EvalSpec = Field(default_factory=lambda: EvalSpec())
     objective: Objective = ("ndcg@10",)
     """What ``confrag eval`` gives back for a sweep to judge by: a metric, or a list of them. Beside those of retrieval
-    (``ndcg@10``): exact_match, f1, contains, citation_precision, judge, latency_ms_mean, latency_ms_p50, latency_ms_p95,
-    latency_ms_p99, cost."""
+    (``ndcg@10``): exact_match, f1, contains, citation_precision, judge, latency_ms_mean, latency_ms_p50,
+    latency_ms_p95, latency_ms_p99, cost."""
     state_dir: Name = ".confrag"
     """Folder of stores and runs, relative to where the command runs."""
     lock_timeout_s: Annotated[Number, Field(ge=0, le=86_400)] = 60.0

@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from confrag import __version__
-from confrag.serve import api, documents, health, openai, page, problems, qa, tutorial
+from confrag.serve import api, documents, health, lazyllm_page, openai, page, problems, qa, tutorial
 from confrag.serve.at_hand import AtHand
 from confrag.serve.gate import Gate
 from confrag.serve.security import Guard
@@ -66,6 +66,8 @@ def create_app(service: Service, started: Callable[[Exception | None], None] | N
         app.include_router(part.router(service))
     if settings.ui == "page":
         app.include_router(page.router())
+    elif settings.ui == "lazyllm":
+        lazyllm_page.mount(app, service)
     _secure_openapi(app)
     return app
 

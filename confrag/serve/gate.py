@@ -39,7 +39,18 @@ def _raw(policy: str) -> tuple[tuple[bytes, bytes], ...]:
 _HEADERS = _raw(_POLICY.format(scripts="", styles=""))
 # The documentation of FastAPI has a script of its own in its page.
 _DOCS_HEADERS = _raw(_POLICY.format(scripts=" 'unsafe-inline'", styles=" 'unsafe-inline'"))
+# LazyLLM's page is gradio's, with scripts and styles in its HTML and icons in its style sheets.
+_LAZYLLM_HEADERS = _raw(
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+)
 _NO_STORE = (b"cache-control", b"no-store")
+
+
+def _headers_of(path: str) -> tuple[tuple[bytes, bytes], ...]:
+    if path == "/docs":
+        return _DOCS_HEADERS
+    return _LAZYLLM_HEADERS if path.startswith("/lazyllm/") else _HEADERS
 
 
 class Gate:
@@ -67,7 +78,7 @@ class Gate:
         request_id, role = request_id_of(headers), self._guard.role(headers)
         scope.setdefault("state", {}).update(request_id=request_id, role=role)
         path = str(scope["path"])
-        extra = [*(_DOCS_HEADERS if path == "/docs" else _HEADERS), (b"x-request-id", request_id.encode())]
+        extra = [*_headers_of(path), (b"x-request-id", request_id.encode())]
         status = 0
 
         async def sending(message: Message) -> None:

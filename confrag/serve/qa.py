@@ -28,22 +28,22 @@ class PairRequest(BaseModel):
 def router(service: Service) -> APIRouter:
     """The routes of a service."""
     routes = APIRouter(prefix="/api/qa", tags=["question-answer pairs"])
-    documents = service.app.documents
+    pairs = service.app.documents.pairs
 
     @routes.get("", summary="The pairs, by document and in the order of its text")
     def listed(file_id: Id | None = None, offset: Offset = 0, limit: Limit = 1000) -> dict[str, Any]:
         service.check_ready()
-        total, found = documents.pairs(file_id, offset, limit)
-        return {"total": total, "groups": documents.pair_groups, "pairs": [asdict(pair) for pair in found]}
+        total, found = pairs.list(file_id, offset, limit)
+        return {"total": total, "groups": pairs.groups, "pairs": [asdict(pair) for pair in found]}
 
     @routes.put("/{pair_id}", status_code=202, summary="Put a pair right; it gets another id")
     def edit(pair_id: Id, request: PairRequest) -> dict[str, Any]:
         service.check_ready()
-        return {"file_id": documents.edit_pair(pair_id, request.question, request.answer, wait=False).file_id}
+        return {"file_id": pairs.edit(pair_id, request.question, request.answer, wait=False).file_id}
 
     @routes.delete("/{pair_id}", status_code=202, summary="Delete a pair, for good")
     def delete(pair_id: Id) -> dict[str, Any]:
         service.check_ready()
-        return {"file_id": documents.delete_pair(pair_id, wait=False).file_id}
+        return {"file_id": pairs.delete(pair_id, wait=False).file_id}
 
     return routes

@@ -31,7 +31,7 @@ Headers = Mapping[bytes, bytes]
 Role = Literal["read", "write"]
 
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json", "/api/about"})
-_OPEN_BELOW = ("/web/", "/static-offline-docs/")
+_OPEN_BELOW = ("/web/", "/static-offline-docs/", "/lazyllm/assets/", "/lazyllm/static/")
 _ASKING = frozenset({"/api/ask", "/api/retrieve", "/query_metadata"})
 _ASKING_BELOW = ("/v1/",)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Server:
     def cpu_s(self) -> float:
         """Processor time of it and its workers so far, in seconds."""
         times = [process.cpu_times() for process in (self.process, *self.process.children(recursive=True))]
-        return sum(time.user + time.system for time in times)
+        return sum(spent.user + spent.system for spent in times)
 
 
 @contextmanager
@@ -92,6 +93,7 @@ UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 def load(server: Server, path: str, body: dict[str, Any], seconds: int, work: Path) -> Load:
     """Send the same request over all connections, each as soon as the one before is answered."""
+    time.sleep(1)  # questions that wrk has hung up on are still answered
     script = work / "post.lua"
     script.write_text(
         f"wrk.method = 'POST'\nwrk.body = [==[{json.dumps(body)}]==]\nwrk.headers['Content-Type'] = 'application/json'"

@@ -137,9 +137,8 @@ def test_tabs_do_not_forget_each_others_conversations(served: Served, tabs: Open
 
 RENDER = """async ([text, sources]) => {
   const { rich } = await import("/web/js/rich.js");
-  const box = document.createElement("div");
-  box.append(...rich(text, (number) => number <= sources ? Object.assign(document.createElement("i"), { textContent: number }) : null));
-  return box.innerHTML;
+  const { h } = await import("/web/js/dom.js");
+  return h("div", {}, rich(text, (number) => number <= sources && h("i", {}, number))).innerHTML;
 }"""
 
 
@@ -174,8 +173,7 @@ def test_an_answer_tells_what_it_is_made_without(page: Page) -> None:
     }
     turn["answer"] |= {"timings_ms": {"total": 4.2}, "tokens": {"prompt": 10, "completion": 3}}
     page.evaluate(
-        "turn => import('/web/js/turn.js').then(m => document.querySelector('#thread').replaceChildren(m.turnElement(turn)))",
-        turn,
+        "turn => import('/web/js/turn.js').then(made => thread.replaceChildren(made.turnElement(turn)))", turn
     )
     shown = page.locator(".turn")
     expect(shown.locator(".badges")).to_have_text("Partial: without web")

@@ -361,30 +361,30 @@ def written(tmp_path: Path, server: ChatServer) -> Workplace:
 
 def test_pairs_are_put_right_and_deleted_for_good(written: Workplace, server: ChatServer) -> None:
     with written.load("map") as app:
-        total, pairs = app.documents.pairs()
+        total, pairs = app.documents.pairs.list()
         assert total == 3
         assert [pair.file for pair in pairs] == ["bees.txt", "bees.txt", "canal.txt"]
-        assert app.documents.pairs(offset=1, limit=1) == (3, pairs[1:2])
+        assert app.documents.pairs.list(offset=1, limit=1) == (3, pairs[1:2])
         asked = len(server.requests)
-        app.documents.edit_pair(pairs[0].id, "How many eggs does the queen lay?", "Two thousand.")
-        right = app.documents.pairs(pairs[0].file_id)[1][0]
+        app.documents.pairs.edit(pairs[0].id, "How many eggs does the queen lay?", "Two thousand.")
+        right = app.documents.pairs.list(pairs[0].file_id)[1][0]
         assert (right.question, right.answer, right.edited) == (
             "How many eggs does the queen lay?",
             "Two thousand.",
             True,
         )
-        app.documents.edit_pair(right.id, "How many eggs a day?", "2,000.")
-        app.documents.delete_pair(app.documents.pairs(pairs[0].file_id)[1][1].id)
+        app.documents.pairs.edit(right.id, "How many eggs a day?", "2,000.")
+        app.documents.pairs.delete(app.documents.pairs.list(pairs[0].file_id)[1][1].id)
         hit = app.retrieve("How many eggs a day?", topk=1)[0]
         assert hit.metadata["answer"] == "2,000."
         with pytest.raises(NotFoundError, match="there is no question-answer pair with the id"):
-            app.documents.delete_pair(pairs[0].id)
+            app.documents.pairs.delete(pairs[0].id)
         with pytest.raises(UserError, match="a question and its answer must not be empty"):
-            app.documents.edit_pair(pairs[2].id, " ", "x")
+            app.documents.pairs.edit(pairs[2].id, " ", "x")
         app.documents.reparse(pairs[0].file_id)
         assert len(server.requests) == asked  # what was written before is not asked for again
     with written.load("map") as app:
-        assert [pair.question for pair in app.documents.pairs()[1]] == [
+        assert [pair.question for pair in app.documents.pairs.list()[1]] == [
             "How many eggs a day?",
             "Is it true that A lock?",
         ]

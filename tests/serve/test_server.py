@@ -83,7 +83,12 @@ def command(folder: Path, *overrides: str, **environment: str) -> Iterator[Runni
     known = {name: value for name, value in os.environ.items() if not name.endswith("_TOKEN")}
     with errors.open("w") as stderr:
         process = subprocess.Popen(
-            arguments, cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True, env={**known, **environment}
+            arguments,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env={**known, "TMPDIR": str(folder), **environment},
         )
     running = Running(process, errors)
     try:
@@ -244,8 +249,9 @@ def test_two_workers_over_one_collection(tmp_path: Path, store: str) -> None:
             for _ in range(20):
                 assert FACT in httpx.post(f"{url}/api/ask", json=ASKED, timeout=30).json()["answer"]
             assert re.search(r'route="/api/ask",status="200"} 100.0', httpx.get(f"{url}/metrics").text)
+            assert list(tmp_path.glob(f"confrag-metrics-*/*_{workers[1].pid}.db"))
             running.end(signal.SIGTERM)
-            assert not list(Path("/tmp").glob(f"confrag-metrics-*/*_{workers[1].pid}.db"))
+            assert not list(tmp_path.glob("confrag-metrics-*"))
         else:
             # Nobody is left behind by a supervisor that is killed.
             running.process.kill()

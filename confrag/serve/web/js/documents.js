@@ -10,7 +10,7 @@ import { problemCard, report } from "./problems.js";
 import { uploads } from "./uploads.js";
 
 const PAGE = 50;
-const BUSY_MS = 1200;
+const BUSY_MS = 700;
 const IDLE_MS = 10_000;
 const STATUSES = ["waiting", "working", "success", "failed"];
 

@@ -1,0 +1,168 @@
+"""Verb `eval`: how good a configuration is on a dataset, or each of a sweep."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from confrag.cli.arguments import parse
+from confrag.cli.output import reserved_stdout, say
+from confrag.cli.run import hydra_main, hydra_view, shared_overrides
+from confrag.config import Composed, Config, compose, validate
+from confrag.config.compose import plain
+from confrag.config.overrides import split_queries
+from confrag.config.sources import user_config_dir
+from confrag.errors import ConfragError, UserError
+
+__all__ = ["USAGE", "eval", "job"]
+
+USAGE = {
+    "eval": """\
+usage: confrag eval [conf=NAME] dataset.path=DIR [override ...]
+
+Asks the configuration every query of a dataset and compares with what is known to be right. The documents of the
+dataset take the place of the corpus.
+
+  dataset.path=DIR       a folder in the layout of BEIR: corpus.jsonl, queries.jsonl, qrels/test.tsv
+  dataset.queries=N      so many of the queries, drawn by eval.seed
+  eval.metrics=[...]     of retrieval: ndcg@10, recall@10, mrr@10, map@10, p@5, success@1, ...
+  eval.depth=N           ask every route for at least so many nodes (default: as many as users get)
+  eval.answers=true      let the model answer, and compare (default: where there are answers, and a model that writes)
+  eval.judge=NAME        have a chat model grade the answers
+  objective=NAME         what a sweep is judged by (default: ndcg@10)
+  resume=true            go on where an evaluation of the same was interrupted
+  output=json            one JSON document on standard output
+  -m                     an evaluation for each combination of comma-separated values
+
+examples:
+  confrag eval conf=map llm=extractive dataset.path=cranfield
+  confrag eval -m conf=map,milvus_hnsw recall=dense,hybrid llm=extractive dataset.path=cranfield
+
+Figures, a line for each query and a run file of TREC are kept below state_dir (.confrag/runs, .confrag/sweeps)."""
+}
+
+_log = logging.getLogger("confrag")
+
+
+def eval(argv: Sequence[str]) -> int:  # noqa: A001 - the verb's name
+    """Evaluate one configuration, or each of a sweep."""
+    arguments = parse(argv)
+    queries, overrides = split_queries(arguments.overrides)
+    if queries:
+        raise UserError("eval asks the queries of the dataset; leave query= out")
+    if arguments.hydra:
+        hydra_view(arguments, overrides)
+        return 0
+    # Before Hydra makes a folder: a mistake must leave nothing behind.
+    if arguments.multirun:
+        compose(shared_overrides(overrides, arguments), arguments.config_dir)
+    else:
+        _validated(compose(overrides, arguments.config_dir))
+    documents: list[dict[str, Any]] = []
+    failures: list[BaseException] = []
+    with reserved_stdout() as out:
+
+        def single(config: DictConfig) -> None:
+            try:
+                documents.append(_evaluated(config))
+            except BaseException as error:  # noqa: BLE001 - raised below, where Hydra does not comment on it
+                failures.append(error)
+
+        # A launcher may send the job to another process, which takes a function of a module only.
+        hydra_main(arguments, overrides, job if arguments.multirun else single)
+        if failures:
+            if isinstance(failures[0], KeyboardInterrupt):
+                say("confrag: what is done is kept; the same command with resume=true goes on")
+            raise failures[0]
+        for document in documents:
+            _show(document, out, as_json=_asked_for_json(overrides))
+    return 0
+
+
+def job(config: DictConfig) -> float | list[float]:
+    """Evaluate one configuration of a sweep.
+
+    Returns:
+        The objective, or a list of them in their order; not a number where it was not measured, or the evaluation
+        failed: the sweep goes on, and ``eval.json`` in the folder of the job says why.
+    """
+    names = config.get("objective") or ["ndcg@10"]
+    wanted = [names] if isinstance(names, str) else list(names)
+    try:
+        found: Mapping[str, float | None] = _evaluated(config)["objective"]
+    except Exception as error:  # noqa: BLE001 - it must not end the sweep
+        number, overrides = HydraConfig.get().job.num, ", ".join(HydraConfig.get().overrides.task)
+        say(f"confrag: job {number} ({overrides}) failed: {error}")
+        if not isinstance(error, ConfragError) or config.get("debug"):
+            say("".join(traceback.format_exception(error)).rstrip())
+        found = {}
+    values = [math.nan if (value := found.get(name)) is None else value for name in wanted]
+    return values if len(values) > 1 else values[0]
+
+
+def _evaluated(config: DictConfig) -> dict[str, Any]:
+    """What ``eval.json`` of the job that Hydra is running holds."""
+    settings = HydraConfig.get()
+    folder = Path(settings.runtime.output_dir)
+    composed = plain(config, DictConfig(settings), _config_dir(settings))
+    try:
+        checked = _validated(composed)
+    except ConfragError as error:
+        from confrag.evaluate.outputs import now, write_failure
+
+        write_failure(folder, composed, error, now())
+        raise
+    from confrag.build import prepare
+
+    prepare(verbose=checked.verbose)
+    from confrag.cli.progress import shown
+    from confrag.cli.text import announce_work
+    from confrag.evaluate.job import evaluate
+
+    with shown(checked.progress) as progress:
+        document = evaluate(composed, checked, folder, progress, say, announce_work)
+    _log.info("%s: %s", composed.name, document["metrics"])
+    return document | {"folder": str(folder)}
+
+
+def _validated(composed: Composed) -> Config:
+    """The configuration, with a dataset.
+
+    Raises:
+        UserError: there is none; or anything else is wrong with it.
+    """
+    config = validate(composed)
+    if config.dataset.path is None:
+        raise UserError(
+            "dataset.path: a value is required here: a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv; "
+            "set it with dataset.path=DIR"
+        )
+    return config
+
+
+def _config_dir(settings: Any) -> Path | None:
+    """The user's own folder of configurations, as Hydra was given it; the job may run in another process."""
+    given = [source.path for source in settings.runtime.config_sources if source.provider == "command-line"]
+    return user_config_dir(given[0] if given else None)
+
+
+def _asked_for_json(overrides: Sequence[str]) -> bool:
+    return any(override.lstrip("+") == "output=json" for override in overrides)
+
+
+def _show(document: Mapping[str, Any], out: TextIO, *, as_json: bool) -> None:
+    if as_json:
+        out.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        return
+    from confrag.cli.figures import show_evaluation
+
+    show_evaluation(document, out)
+    say(f"kept in {document['folder']}")
