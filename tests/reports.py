@@ -17,6 +17,7 @@ MACHINE = {"cpu": "Example CPU", "cores": 2, "memory_gb": 8, "platform": "Linux"
 CHINESE = "港口的灯塔在每天傍晚六点开始发光"
 # Recall -> how good it is, and how long a query takes in milliseconds.
 QUALITY = {"dense": (0.42, 12.0), "lexical": (0.30, 3.0), "hybrid": (0.58, 21.0)}
+STORES = {"map": 1.0, "chroma": 1.4, "milvus_flat": 2.1, "milvus_hnsw": 1.7}
 
 
 def product(**keys: Sequence[str]) -> list[list[str]]:
@@ -59,8 +60,9 @@ def write_job(
     keys = dict(override.split("=", 1) for override in overrides)
     recall, topk = keys.get("recall", "dense"), int(keys.get("retrievers.chunk.topk", 6))
     quality, milliseconds = QUALITY[recall]
-    # The same for every store: only what is retrieved with decides.
-    luck = np.random.default_rng(sum(map(ord, recall)) + topk)
+    milliseconds *= STORES[keys.get("conf", "map")]
+    # The same for every exact store: only what is retrieved with decides.
+    luck = np.random.default_rng(sum(map(ord, recall)) + topk + (keys.get("conf") == "milvus_hnsw"))
     hard = np.random.default_rng(7).normal(0, 0.25, queries)
     reached = np.clip(quality + 0.02 * (topk - 6) + hard + luck.normal(0, 0.08, queries), 0, 1).round(4)
     rows = [

@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "models": ("confrag.cli.models", "local models: ls, pull NAME, serve"),
     "cache": ("confrag.cli.cache", "the embedding cache: stats, clear"),
     "eval": ("confrag.cli.eval", "how good a configuration is, on a dataset; with -m, each of a sweep"),
+    "report": ("confrag.cli.report", "compare what was evaluated, in a page and a table; export the best as a preset"),
     "bench": ("confrag.cli.bench", "measure this machine: startup, index, parallel, cache, model"),
     "doctor": ("confrag.cli.doctor", "what is installed, what is missing, which servers answer"),
 }

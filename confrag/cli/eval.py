@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
+import sys
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,12 +15,12 @@ from typing import Any, TextIO
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from confrag.cli.arguments import parse
+from confrag.cli.arguments import Arguments, parse
 from confrag.cli.output import reserved_stdout, say
 from confrag.cli.run import hydra_main, hydra_view, shared_overrides
 from confrag.config import Composed, Config, compose, validate
 from confrag.config.compose import plain
-from confrag.config.overrides import split_queries
+from confrag.config.overrides import quote, split_queries
 from confrag.config.sources import user_config_dir
 from confrag.errors import ConfragError, UserError
 
@@ -50,6 +52,11 @@ Figures, a line for each query and a run file of TREC are kept below state_dir (
 }
 
 _log = logging.getLogger("confrag")
+_NO_DATASET = (
+    "dataset.path: a value is required here: a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv; "
+    "set it with dataset.path=DIR"
+)
+_GOES_ON = "confrag: what is done is kept; the same command with resume=true goes on"
 
 
 def eval(argv: Sequence[str]) -> int:  # noqa: A001 - the verb's name
@@ -61,11 +68,10 @@ def eval(argv: Sequence[str]) -> int:  # noqa: A001 - the verb's name
     if arguments.hydra:
         hydra_view(arguments, overrides)
         return 0
-    # Before Hydra makes a folder: a mistake must leave nothing behind.
     if arguments.multirun:
-        compose(shared_overrides(overrides, arguments), arguments.config_dir)
-    else:
-        _validated(compose(overrides, arguments.config_dir))
+        return _sweep(arguments, overrides)
+    # Before Hydra makes a folder: a mistake must leave nothing behind.
+    _validated(compose(overrides, arguments.config_dir))
     documents: list[dict[str, Any]] = []
     failures: list[BaseException] = []
     with reserved_stdout() as out:
@@ -76,15 +82,49 @@ def eval(argv: Sequence[str]) -> int:  # noqa: A001 - the verb's name
             except BaseException as error:  # noqa: BLE001 - raised below, where Hydra does not comment on it
                 failures.append(error)
 
-        # A launcher may send the job to another process, which takes a function of a module only.
-        hydra_main(arguments, overrides, job if arguments.multirun else single)
+        hydra_main(arguments, overrides, single)
         if failures:
             if isinstance(failures[0], KeyboardInterrupt):
-                say("confrag: what is done is kept; the same command with resume=true goes on")
+                say(_GOES_ON)
             raise failures[0]
         for document in documents:
             _show(document, out, as_json=_asked_for_json(overrides))
     return 0
+
+
+def _sweep(arguments: Arguments, overrides: list[str]) -> int:
+    """An evaluation for each combination; the exit code is that of the first that failed."""
+    composed = compose(shared_overrides(overrides, arguments), arguments.config_dir)
+    if not (composed.data.get("dataset") or {}).get("path") and not any("dataset.path=" in word for word in overrides):
+        raise UserError(_NO_DATASET)
+    folder = Path(str(composed.data["state_dir"])).expanduser() / "sweeps" / time.strftime("%Y-%m-%d/%H-%M-%S")
+    given = [word.partition("=")[2] for word in overrides if word.lstrip("+").startswith("hydra.sweep.dir=")]
+    if given:
+        folder = Path(given[-1])
+    else:
+        overrides = [*overrides, f"hydra.sweep.dir={quote(str(folder))}"]
+    with reserved_stdout() as out:
+        try:
+            # A launcher may send the job to another process, which takes a function of a module only.
+            hydra_main(arguments, overrides, job)
+        except KeyboardInterrupt:
+            say(_GOES_ON)
+            raise
+        jobs = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*/eval.json"), key=_number)]
+        if _asked_for_json(overrides):
+            out.write(json.dumps({"folder": str(folder), "jobs": jobs}, ensure_ascii=False, indent=2) + "\n")
+        else:
+            from confrag.cli.figures import show_sweep
+
+            show_sweep(jobs, out)
+    say(f"kept in {folder}")
+    return next((job["exit_code"] for job in jobs if job["status"] == "failed"), 0)
+
+
+def _number(path: Path) -> tuple[int, str]:
+    """Of a job by its folder: as Hydra counts them, others behind."""
+    name = path.parent.name
+    return (int(name), "") if name.isdecimal() else (sys.maxsize, name)
 
 
 def job(config: DictConfig) -> float | list[float]:
@@ -141,10 +181,7 @@ def _validated(composed: Composed) -> Config:
     """
     config = validate(composed)
     if config.dataset.path is None:
-        raise UserError(
-            "dataset.path: a value is required here: a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv; "
-            "set it with dataset.path=DIR"
-        )
+        raise UserError(_NO_DATASET)
     return config
 
 

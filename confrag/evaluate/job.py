@@ -61,7 +61,7 @@ def evaluate(
 
     Args:
         composed: the configuration as it was composed.
-        config: the same, validated.
+        config: the same, validated; it names a dataset.
         folder: where the results go; it is there.
         progress: told how far it has got.
         say: told what a user should know, in lines.
@@ -143,11 +143,7 @@ class _Evaluation:
 
     def _dataset(self) -> Dataset:
         named = self.config.dataset
-        if named.path is None:
-            raise UserError(
-                "dataset.path: a value is required here: a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv; "
-                "set it with dataset.path=DIR"
-            )
+        assert named.path is not None  # the caller has looked
         dataset = read(Path(named.path).expanduser(), named.split, named.language)
         for note in dataset.notes:
             self.say(f"{dataset.name}: {note}")

@@ -169,9 +169,7 @@ def _row(jobs: Sequence[Job], name: str | None) -> int:
     return next(row for row, job in enumerate(jobs) if job.name == name)
 
 
-def _against(
-    entries: Sequence[dict[str, Any]], key: str, reference: int, jobs: Sequence[Job], scores: Scores
-) -> None:
+def _against(entries: Sequence[dict[str, Any]], key: str, reference: int, jobs: Sequence[Job], scores: Scores) -> None:
     found = compare(scores, reference)
     by_name = {jobs[row].name: comparison for row, comparison in found.items()}
     for entry in entries:
@@ -184,9 +182,9 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
 
 
 def _pareto(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
-    """Mark the entries on the front of quality, latency and, where all jobs have a price in one currency, cost."""
-    money = {entry["currency"] for entry in entries if entry["cost_per_1000"] is not None}
-    priced = len(money) == 1 and all(entry["cost_per_1000"] is not None for entry in entries)
+    """Mark the entries on the front of quality and latency; and of cost where it differs, in one currency."""
+    costs = {entry["cost_per_1000"] for entry in entries}
+    priced = len(costs) > 1 and None not in costs and len({entry["currency"] for entry in entries}) == 1
     points = {}
     for entry in entries:
         entry["pareto"] = False
@@ -201,9 +199,7 @@ def _pareto(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
     return {"axes": axes, "front": [entry["name"] for entry in entries if entry["pareto"]]}
 
 
-def _differences(
-    jobs: Sequence[Job], queries: Sequence[str], scores: Scores, metric: str
-) -> list[dict[str, Any]]:
+def _differences(jobs: Sequence[Job], queries: Sequence[str], scores: Scores, metric: str) -> list[dict[str, Any]]:
     """The queries, those first on which the jobs differ most."""
     entries = []
     for column, query in enumerate(queries):
@@ -228,8 +224,13 @@ def _differences(
 def _failures(results: Results) -> dict[str, list[dict[str, Any]]]:
     """Jobs without figures, queries that failed, and documents that could not be read."""
     jobs = [
-        {"name": job.name, "folder": str(job.folder), "status": job.status, "overrides": list(job.overrides),
-         "error": job.document.get("error")}
+        {
+            "name": job.name,
+            "folder": str(job.folder),
+            "status": job.status,
+            "overrides": list(job.overrides),
+            "error": job.document.get("error"),
+        }
         for job in results.jobs
         if job.status != "done"
     ]

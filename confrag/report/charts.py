@@ -102,7 +102,7 @@ def pareto_chart(data: Mapping[str, Any]) -> dict[str, Any] | None:
             "name": job["name"],
             "x": x.at(latency),
             "y": y.at(mean),
-            "radius": round(4.5 + 6 * math.sqrt(job["cost_per_1000"] / dearest), 1) if dearest else 6,
+            "radius": round(3 + 5 * math.sqrt(job["cost_per_1000"] / dearest), 1) if dearest else 5,
             "front": job["pareto"],
             "title": _title(job, metric, latency, mean),
             "labelled": len(jobs) <= _LABELLED or job["pareto"] or job["name"] in (data["best"], data["baseline"]),
@@ -124,22 +124,36 @@ def _title(job: Mapping[str, Any], metric: str, latency: float, mean: float) -> 
 
 
 def _place_labels(points: list[dict[str, Any]]) -> None:
-    """Put each label beside its point, and below those that are in its way."""
-    placed: list[tuple[float, float, float]] = []
-    for point in sorted(points, key=lambda p: (p["y"], p["x"])):
+    """Put each label where no point and no other label is: beside its point, above it, or somewhat below it."""
+    taken = [(p["x"] - p["radius"], p["y"] - p["radius"], p["x"] + p["radius"], p["y"] + p["radius"]) for p in points]
+    for point in sorted(points, key=lambda p: (not p["front"], p["y"], p["x"])):
         if not point["labelled"]:
             continue
-        length, gap = len(point["name"]) * _LETTER, point["radius"] + 6
-        leftward = point["x"] + gap + length > WIDTH - 4
-        start = point["x"] - gap - length if leftward else point["x"] + gap
-        y = point["y"] + 4
-        while any(start < end and begin < start + length and abs(y - other) < _LINE for begin, end, other in placed):
-            y += 1
-        placed.append((start, start + length, y))
+        length, gap = len(point["name"]) * _LETTER, point["radius"] + 5
+        boxes = {}
+        for down in (0, -_LINE, _LINE, *(step * _LINE for step in (-2, 2, -3, 3, 4, 5, 6))):
+            for anchor, start in (("start", point["x"] + gap), ("end", point["x"] - gap - length)):
+                middle = point["y"] + down
+                boxes[anchor, down] = (start, middle - _LINE / 2, start + length, middle + _LINE / 2)
+        fitting = (where for where, box in boxes.items() if _inside(box) and not any(_meet(box, o) for o in taken))
+        anchor, down = next(fitting, ("start", 0))
+        box = boxes[anchor, down]
+        taken.append(box)
         point.update(
-            label_x=round(start + length if leftward else start, 1), label_y=round(y, 1),
-            anchor="end" if leftward else "start", moved=y - point["y"] > _LINE,
+            label_x=round(box[0] if anchor == "start" else box[2], 1), label_y=round(point["y"] + down + 4, 1),
+            anchor=anchor, moved=abs(down) > _LINE,
         )  # fmt: skip
+
+
+_Box = tuple[float, float, float, float]
+
+
+def _inside(box: _Box) -> bool:
+    return box[0] >= _LEFT + 2 and box[2] <= WIDTH and box[1] >= 0 and box[3] <= HEIGHT - _BOTTOM
+
+
+def _meet(one: _Box, other: _Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _steps(front: Sequence[Mapping[str, Any]]) -> str:

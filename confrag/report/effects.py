@@ -47,9 +47,7 @@ def _effect(key: str, settings: Sequence[Mapping[str, str]], scores: Scores) -> 
     if complete:
         used = [(value, row) for block in complete for value in values for row in block[value]]
         # First within a block, then over the blocks: a combination that ran twice counts once.
-        averaged = np.stack(
-            [_mean(np.stack([_mean(scores[block[value]]) for block in complete])) for value in values]
-        )
+        averaged = np.stack([_mean(np.stack([_mean(scores[block[value]]) for block in complete])) for value in values])
         result["values"] = _compared(values, averaged, len(complete))
     else:
         used = [(setting[key], row) for row, setting in enumerate(settings)]
@@ -82,8 +80,15 @@ def _compared(values: Sequence[str], averaged: Scores, blocks: int) -> list[dict
 
 
 def _plain(value: str, means: Sequence[float]) -> dict[str, Any]:
-    return {"value": value, "jobs": len(means), "mean": float(np.mean(means)), "interval": None,
-            "difference": None, "p_holm": None, "best": False}
+    return {
+        "value": value,
+        "jobs": len(means),
+        "mean": float(np.mean(means)),
+        "interval": None,
+        "difference": None,
+        "p_holm": None,
+        "best": False,
+    }
 
 
 def _share(used: Sequence[tuple[str, int]], means: NDArray[np.float64]) -> float:

@@ -49,7 +49,9 @@ def cost(amount: float | None, currency: str | None) -> str:
     """An amount of money: two digits behind the point, or the first two that are not 0."""
     if amount is None:
         return "–"
-    number = f"{amount:,.2f}" if amount == 0 or amount >= 0.1 else f"{amount:.2g}" if amount >= 1e-4 else f"{amount:.1e}"
+    number = (
+        f"{amount:,.2f}" if amount == 0 or amount >= 0.1 else f"{amount:.2g}" if amount >= 1e-4 else f"{amount:.1e}"
+    )
     symbol = _SYMBOLS.get(currency or "", "")
     return f"{symbol}{number}" if symbol else f"{number} {currency or ''}".strip()
 

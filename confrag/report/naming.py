@@ -34,9 +34,7 @@ def named(jobs: Sequence[Job]) -> tuple[Job, ...]:
     names = [_name(job, labels) for job in jobs]
     equal = Counter(names)
     places = _places([job.folder for job in jobs])
-    unique = [
-        f"{name} ({place})" if equal[name] > 1 else name for name, place in zip(names, places, strict=True)
-    ]
+    unique = [f"{name} ({place})" if equal[name] > 1 else name for name, place in zip(names, places, strict=True)]
     return tuple(replace(job, name=name) for job, name in zip(jobs, unique, strict=True))
 
 
@@ -44,7 +42,8 @@ def _labels(keys: Sequence[str]) -> dict[str, str]:
     """Key -> what stands in front of its value."""
     last = Counter(key.rpartition(".")[2] for key in keys if "." in key)
     return {
-        key: "" if "." not in key else f"{short if last[short := key.rpartition('.')[2]] == 1 else key}=" for key in keys
+        key: "" if "." not in key else f"{short if last[short := key.rpartition('.')[2]] == 1 else key}="
+        for key in keys
     }
 
 

@@ -93,9 +93,7 @@ def _run(job: Job, entry: Mapping[str, Any], gold: Mapping[str, Any], wrong: boo
     ]
 
 
-def _source(
-    source: Mapping[str, Any], cited: bool, relevant: set[str], answers: list[str], texts: _Texts
-) -> list[Any]:
+def _source(source: Mapping[str, Any], cited: bool, relevant: set[str], answers: list[str], texts: _Texts) -> list[Any]:
     text = str(source.get("text") or "")
     holds = any(answer and answer.lower() in text.lower() for answer in answers)
     score = source.get("rerank_score")

@@ -57,8 +57,10 @@ def _jobs(folder: Path) -> list[Job]:
         sweep = _sweep(folder)
         jobs = [_job(child, sweep) for child in _children(folder)]
     if not jobs:
-        raise UserError(f"{folder}: no job in it (no {EVALUATION}, neither here nor in a numbered folder); "
-                        "name the folder of a sweep or job of 'confrag eval'")
+        raise UserError(
+            f"{folder}: no job in it (no {EVALUATION}, neither here nor in a numbered folder); "
+            "name the folder of a sweep or job of 'confrag eval'"
+        )
     states = {job.status for job in jobs}
     if states == {"unfinished"}:
         raise UserError(f"{folder}: none of its {len(jobs)} jobs is finished; go on with resume=true")

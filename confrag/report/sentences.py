@@ -106,13 +106,15 @@ def _comparisons(data: Mapping[str, Any]) -> str:
 def _pareto(data: Mapping[str, Any]) -> str:
     money = "cost_per_1000" in data["pareto"]["axes"]
     found = data["pareto"]["front"]
-    better = "better, faster and cheaper" if money else "both better and faster"
     if not found:
         return "No latency was measured."
+    if len(data["jobs"]) == 1:
+        return "Up is better, left is faster."
     who = f"{found[0]} alone is" if len(found) == 1 else f"{len(found)} of {len(data['jobs'])} configurations are"
+    beaten = "as good, as fast and as cheap" if money else "as good and as fast"
     return (
-        f"Up is better, left is faster. {who} on the front: nothing here is {better}. "
-        "Everything off the front is beaten by something on it."
+        f"Up is better, left is faster. {who} on the front (in colour): what is not on it is matched by something "
+        f"that is {beaten}, and ahead in one of these."
     )
 
 

@@ -29,7 +29,14 @@ def table(data: Mapping[str, Any], width: int | None = None) -> str:
     others = [name for name in data["metrics"] if name != metric][:_FURTHER]
     priced = any(job["cost_per_1000"] is not None for job in jobs)
     result = Table(title=_title(data), caption=data["sentences"]["summary"], caption_justify="left")
-    columns = ["", "configuration", metric_label(metric), "95 % interval", "against best, p", *map(metric_label, others)]
+    columns = [
+        "",
+        "configuration",
+        metric_label(metric),
+        "95 % interval",
+        "against best, p",
+        *map(metric_label, others),
+    ]
     for name in (*columns, "p50", "p95", *(["cost of 1,000"] if priced else [])):
         result.add_column(name, justify="left" if name in ("configuration", "") else "right", overflow="fold")
     for job in jobs:

@@ -20,6 +20,7 @@ __all__ = ["Ask", "web_page"]
 Ask = Callable[[str, History], str]
 """Answers a question after what was said before it, in Markdown."""
 
+_ROLES = ("user", "assistant")
 _SETTINGS = {"ANALYTICS_ENABLED": "False", "MCP_SERVER": "False", "RUN_HISTORY": "False", "SSR_MODE": "False"}
 
 
@@ -53,6 +54,8 @@ def web_page(ask: Ask, title: str, graph: str, folder: Path) -> Any:
     for block in page.blocks.values():
         if isinstance(block, gradio.MultimodalTextbox):
             block.sources = []  # no button for files: nobody would read them
+        elif isinstance(block, gradio.Chatbot):
+            block.buttons = ["copy", "copy_all"]  # none that shares a conversation on somebody's site
     return page
 
 
@@ -64,13 +67,10 @@ class _Engine(ModuleBase):  # type: ignore[misc]
         self._ask, self._graph = ask, graph
 
     def forward(self, query: str, **_: Any) -> str:
-        turns = next(iter(session["chat_history"].values()), [])  # of this module, the only one; empty without context
-        history = [
-            {"role": role, "content": said}
-            for turn in turns
-            for role, said in zip(("user", "assistant"), turn, strict=True)
-        ]
-        return self._ask(query, history)
+        # Pairs of what user and assistant said, of this module, the only one; none unless context is wanted.
+        pairs: list[list[str]] = next(iter(session["chat_history"].values()), [])
+        turns = [zip(_ROLES, pair, strict=True) for pair in pairs]
+        return self._ask(query, tuple({"role": role, "content": said} for turn in turns for role, said in turn))
 
     def __repr__(self) -> str:
         return self._graph

@@ -41,8 +41,8 @@ _HEADERS = _raw(_POLICY.format(scripts="", styles=""))
 _DOCS_HEADERS = _raw(_POLICY.format(scripts=" 'unsafe-inline'", styles=" 'unsafe-inline'"))
 # LazyLLM's page is gradio's, with scripts and styles in its HTML and icons in its style sheets.
 _LAZYLLM_HEADERS = _raw(
-    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self' data:; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data: "
+    "blob:; font-src 'self' data:; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
 )
 _NO_STORE = (b"cache-control", b"no-store")
 

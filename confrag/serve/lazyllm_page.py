@@ -15,12 +15,12 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from starlette.routing import Mount
 
-from confrag.errors import ConfragError, MissingDependencyError, UserError
+from confrag.errors import MissingDependencyError, UserError
 from confrag.plan import draw
 from confrag.runtime.results import Answer, Hit
 from confrag.schema.history import History
 from confrag.schema.serve import ServeSpec
-from confrag.serve.problems import ProblemError
+from confrag.serve.problems import problem_of
 from confrag.serve.security import Tokens, is_loopback
 from confrag.serve.service import Service
 
@@ -46,20 +46,20 @@ def check_page(settings: ServeSpec, tokens: Tokens) -> None:
         return
     if not is_loopback(settings.host):
         raise UserError(
-            f"serve.ui = 'lazyllm', serve.host = {settings.host!r}: LazyLLM's page sends no token, so that everybody who "
-            "reaches it could ask. Take serve.host=127.0.0.1, or the page that does: serve.ui=page"
+            f"serve.ui = 'lazyllm', serve.host = {settings.host!r}: LazyLLM's page sends no token, so that everybody "
+            "who reaches it could ask. Take serve.host=127.0.0.1, or the page that does: serve.ui=page"
         )
     if tokens.needed:
         names = (settings.read_token_env, settings.write_token_env)
         name = next(name for name, token in zip(names, (tokens.read, tokens.write), strict=True) if token)
         raise UserError(
-            f"serve.ui = 'lazyllm': LazyLLM's page sends no token, and {name} holds one. Unset it, or take the page that "
-            "asks for it: serve.ui=page"
+            f"serve.ui = 'lazyllm': LazyLLM's page sends no token, and {name} holds one. Unset it, or take the page "
+            "that asks for it: serve.ui=page"
         )
     if settings.workers > 1:
         raise UserError(
-            f"serve.ui = 'lazyllm', serve.workers = {settings.workers}: the state of LazyLLM's page lies in one process. "
-            "Set serve.workers=1, or take serve.ui=page"
+            f"serve.ui = 'lazyllm', serve.workers = {settings.workers}: the state of LazyLLM's page lies in one "
+            "process. Set serve.workers=1, or take serve.ui=page"
         )
     if find_spec("gradio") is None:
         raise MissingDependencyError("gradio", 'pip install "confrag[web]"', "serve.ui=lazyllm")
@@ -72,11 +72,11 @@ def mount(app: FastAPI, service: Service) -> None:
     loop: asyncio.AbstractEventLoop
 
     def ask(query: str, history: History) -> str:
-        said = [{**turn, "content": _as_said(turn["content"])} for turn in history]
+        said = tuple({**turn, "content": _as_said(turn["content"])} for turn in history)
         try:
             answer = asyncio.run_coroutine_threadsafe(service.ask(query, history=said), loop).result()
-        except (ProblemError, ConfragError) as error:
-            return _as_text(str(error))
+        except Exception as error:  # noqa: BLE001 - it is shown in the place of an answer
+            return _as_text(problem_of(error).detail)
         return _shown(answer)
 
     plan = service.app.compiled

@@ -10,6 +10,7 @@ apt-get install wrk); the two servers are asked in turn in the same run, and med
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import re
@@ -21,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +32,7 @@ from typing import Any
 
 import httpx
 import psutil
+from mixed_load import MixedLoad
 
 CONNECTIONS = 64
 QUESTION = "When does the last ferry leave?"
@@ -100,7 +103,17 @@ def load(server: Server, path: str, body: dict[str, Any], seconds: int, work: Pa
     )
     before = server.cpu_s()
     said = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(script), server.url + path],
+        [
+            "wrk",
+            "-t1",
+            f"-c{CONNECTIONS}",
+            f"-d{seconds}s",
+            "--timeout=30s",
+            "--latency",
+            "-s",
+            str(script),
+            server.url + path,
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -180,7 +193,37 @@ def bare_worker(
 
 def soak(work: Path, preset: str, seconds: float, rate: float) -> None:
     """Mixed requests at a fixed rate: memory, threads and file handles of the service on the way."""
-    raise NotImplementedError
+    overrides = (f"conf={preset}", *CACHED, f"cache.max_entries={rate:.0f}", "+doc_fields.year=int")
+    with service(work / "state", *overrides) as server, ThreadPoolExecutor(1) as pool:
+        mixed = MixedLoad(server.url, rate)
+        httpx.post(f"{server.url}/api/ask", json={"query": QUESTION}).raise_for_status()
+        print("| after | MB | threads | file handles | requests | errors |\n|---|---:|---:|---:|---:|---:|")
+        samples, memory = [], {}
+        for percent in (20, 40, 60, 80, 100):
+            load = pool.submit(asyncio.run, mixed.run(seconds / 5))
+            samples = []
+            while not load.done():
+                samples.append(server.process.memory_info().rss / 2**20)
+                time.sleep(0.2)
+            load.result()
+            # The median of the last tenth of the time: an ingest that is under way takes some for a moment.
+            memory[percent] = statistics.median(samples[len(samples) // 2 :])
+            threads, handles = at_rest(server)
+            count, errors = sum(mixed.sent.values()), len(mixed.errors)
+            line = f"| {percent} % | {memory[percent]:.1f} | {threads} | {handles} | {count:,} | {errors} |"
+            print(line, flush=True)
+    print(
+        f"\nmemory after 80 % / 40 %: {memory[80] / memory[40]:.3f}; slowest request {mixed.slowest_s:.1f} s; {mixed.sent}"
+    )
+    if mixed.errors:
+        sys.exit("\n".join(mixed.errors[:10]))
+
+
+def at_rest(server: Server) -> tuple[int, int]:
+    """Threads and file handles of a service that has nothing to do."""
+    time.sleep(11)  # threads of the event loop's pool are let go when they have been idle for ten seconds,
+    httpx.get(f"{server.url}/list_files").raise_for_status()  # and one has work again
+    return server.process.num_threads(), server.process.num_fds()
 
 
 def main() -> None:

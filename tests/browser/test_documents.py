@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -189,4 +190,5 @@ def test_pairs_are_put_right_and_deleted(asked_about: Workplace, tabs: Open) -> 
             page.get_by_role("button", name="Questions and answers: office.txt").click()
             expect(dialog.locator(".pair")).to_have_count(1)
             expect(dialog.locator(".pair")).to_contain_text("At nine.")
-            assert app.documents.pairs(None, 0, 10)[1][0].answer == "At nine."
+            kept = httpx.get(f"{served.url}/api/qa").json()["pairs"]
+            assert [(pair["answer"], pair["edited"]) for pair in kept] == [("At nine.", True)]

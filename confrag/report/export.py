@@ -1,0 +1,124 @@
+"""A job as a preset of the user's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from confrag.config.overrides import assignments
+from confrag.config.sources import GLOBAL_HEADER, group_names, options, packaged
+from confrag.errors import UserError
+from confrag.report import figures
+from confrag.report.model import Job
+from confrag.report.sentences import metric_label
+
+__all__ = ["export", "preset"]
+
+# What belongs to the call or to the place where it ran, and the documents that it was measured on.
+_LEFT_OUT = (
+    "conf", "corpus", "dataset", "eval", "objective", "resume", "query", "queries_file", "output", "format", "where",
+    "stream", "verbose", "debug", "progress", "state_dir", "hydra", "bench", "filters",
+)  # fmt: skip
+
+
+def export(job: Job, name: str, config_dir: Path, metric: str, *, force: bool = False) -> Path:
+    """Write the configuration of a job as the preset ``conf/NAME.yaml`` below a folder of configurations.
+
+    Args:
+        job: one that is done.
+        name: of the preset.
+        config_dir: the folder; it is made where it does not exist.
+        metric: the figure that the preset's comment names.
+        force: replace a preset of that name.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: the name is taken or none for a file, or the file cannot be written.
+    """
+    if not re.fullmatch(r"\w[\w-]*", name):
+        raise UserError(f"name={name}: letters, digits, _ and - only")
+    if (packaged() / "conf" / f"{name}.yaml").is_file():
+        raise UserError(f"name={name}: a packaged preset has this name, and it would win; choose another one")
+    path = config_dir / "conf" / f"{name}.yaml"
+    if path.exists() and not force:
+        raise UserError(f"{path} exists; choose another name, or replace it with force=true")
+    text = preset(job, metric, config_dir if config_dir.is_dir() else None)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+    return path
+
+
+def preset(job: Job, metric: str, config_dir: Path | None = None) -> str:
+    """The YAML of a preset: the one that the job was based on, and what differs from it.
+
+    Raises:
+        UserError: the job's preset does not exist here, or it deletes a key, which a file cannot do.
+    """
+    based_on = str(job.document.get("conf") or "quickstart")
+    if based_on not in options("conf", config_dir):
+        raise UserError(
+            f"{job.folder}: it was based on the preset '{based_on}', which does not exist here; name the folder that "
+            "has it with --config-dir"
+        )
+    groups = group_names(config_dir)
+    chosen: dict[str, str | None] = {}
+    values: list[str] = []
+    for override in job.overrides:
+        key, equals, value = override.partition("=")
+        root = re.split(r"[./@]", key.lstrip("~"))[0]
+        if root in _LEFT_OUT:
+            continue
+        if key in groups and equals and not value.lstrip().startswith("{"):
+            chosen[key] = value
+        elif key.lstrip("~") in groups and key.startswith("~"):
+            chosen[key.lstrip("~")] = None
+        elif key.startswith("~"):
+            raise UserError(f"{job.folder}: its override '{override}' deletes a key, which a preset cannot do")
+        else:
+            values.append(f"++{override}")
+    defaults: list[Any] = [based_on, *({f"override /{group}": option} for group, option in chosen.items()), "_self_"]
+    body = {"defaults": defaults, **_nested(dict(assignments(values)))}
+    return "\n".join([GLOBAL_HEADER, *_comment(job, metric), _yaml(body)])
+
+
+def _comment(job: Job, metric: str) -> list[str]:
+    document = job.document
+    dataset, mean = document.get("dataset") or {}, (document.get("metrics") or {}).get(metric)
+    ended = str((document.get("provenance") or {}).get("ended") or "")[:10]
+    measured = f"{metric_label(metric)} {figures.score(mean)} on " if mean is not None else "Evaluated on "
+    place = f"{dataset.get('name')} ({len(job.rows):,} queries){f', {ended}' if ended else ''}"
+    # A line of its own for each word of foreign origin: a line break in it would end the comment.
+    return [
+        f"# {' '.join(line.split())}" for line in (f"{measured}{place}.", "The documents are yours: corpus.path=DIR.")
+    ]
+
+
+def _nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"a.b": 1}`` as ``{"a": {"b": 1}}``."""
+    result: dict[str, Any] = {}
+    for path, value in leaves.items():
+        *parents, last = path.split(".")
+        place = result
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return result
+
+
+def _yaml(body: Mapping[str, Any]) -> str:
+    class Indented(yaml.SafeDumper):
+        """Lists indented below their key, as in the packaged presets."""
+
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            super().increase_indent(flow, False)
+
+    return yaml.dump(dict(body), Dumper=Indented, sort_keys=False, allow_unicode=True, width=100)
