@@ -100,7 +100,7 @@ def _row(number: int, ndcg: float, ms: float, sources: int, luck: np.random.Gene
     answer = f"灯塔 {number} 在六点发光[1]。" if chinese else f"Light number {number * 7} shines at six [1]."
     return {
         "id": str(number),
-        "query": f"{number} 号{CHINESE}？" if chinese else f"At what time does light number {number * 7} begin to shine?",
+        "query": f"{number} 号{CHINESE}？" if chinese else f"At what time does light {number * 7} begin to shine?",
         "gold": {"documents": gold, "answers": ["六点" if chinese else "six"]},
         "ranking": [[document, round(1 / (rank + 1), 3)] for rank, document in enumerate(found)],
         "metrics": {"ndcg@10": ndcg, "recall@10": float(min(1.0, ndcg + 0.2)), "contains": float(right), "f1": ndcg},

@@ -111,7 +111,7 @@ def _metric(wanted: str | None, names: Sequence[str], results: Results) -> str:
         raise UserError("no job has a metric of a single query; evaluate with eval.metrics=[ndcg@10]")
     objectives = [name for sweep in results.sweeps for name in sweep.objective]
     objectives += [name for job in results.done for name in job.document.get("objective") or {}]
-    candidates = [wanted, *objectives, *PREFERRED, *names]
+    candidates = [*([wanted] if wanted else []), *objectives, *PREFERRED, *names]
     return next(name for name in candidates if name in names)
 
 

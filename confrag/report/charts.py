@@ -74,7 +74,7 @@ def logarithmic(values: Sequence[float], start: float, end: float) -> Axis:
 def interval_axis(jobs: Sequence[Mapping[str, Any]], metric: str) -> Axis:
     """The axis that the bars of a leaderboard share, from 0 to 100."""
     bounds = [bound for job in jobs if metric in job["metrics"] for bound in job["metrics"][metric]["interval"]]
-    limits = (0.0, 1.0) if bounds and 0 <= min(bounds) and max(bounds) <= 1 else None
+    limits = (0.0, 1.0) if bounds and min(bounds) >= 0 and max(bounds) <= 1 else None
     return linear(bounds or [0.0, 1.0], 0, 100, bounds=limits)
 
 
@@ -170,7 +170,7 @@ def effect_axis(effects: Sequence[Mapping[str, Any]]) -> Axis:
     values = [
         number for effect in effects for value in effect["values"] for number in (value["interval"] or [value["mean"]])
     ]
-    limits = (0.0, 1.0) if values and 0 <= min(values) and max(values) <= 1 else None
+    limits = (0.0, 1.0) if values and min(values) >= 0 and max(values) <= 1 else None
     return linear(values or [0.0, 1.0], 0, 100, bounds=limits)
 
 

@@ -104,7 +104,7 @@ def _share(used: Sequence[tuple[str, int]], means: NDArray[np.float64]) -> float
 
 def _correlation(used: Sequence[tuple[str, int]], means: NDArray[np.float64]) -> tuple[float | None, float]:
     """Spearman's rank correlation of a number with the metric, and its square."""
-    from scipy.stats import spearmanr
+    from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
     outcomes = [means[row] for _, row in used]
     if np.ptp(outcomes) < 1e-12:

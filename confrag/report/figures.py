@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["count", "cost", "duration", "p_value", "percent", "score", "signed", "tick"]
+__all__ = ["cost", "count", "duration", "p_value", "percent", "score", "signed", "tick"]
 
 _SYMBOLS = {"USD": "$", "EUR": "€", "CNY": "¥", "GBP": "£"}
 

@@ -20,6 +20,7 @@ def front(points: Sequence[Sequence[float]]) -> list[bool]:
         points: `[n, axes]`.
     """
     table: NDArray[np.float64] = np.asarray(points, dtype=np.float64).reshape(len(points), -1)
-    not_worse = (table[:, None] <= table[None]).all(axis=2)
-    better = (table[:, None] < table[None]).any(axis=2)
-    return [not beaten for beaten in (not_worse & better).any(axis=0).tolist()]
+    not_worse = np.all(table[:, None] <= table[None], axis=2)
+    better = np.any(table[:, None] < table[None], axis=2)
+    beaten: NDArray[np.bool_] = np.any(not_worse & better, axis=0)
+    return [not each for each in beaten]

@@ -29,20 +29,13 @@ def metric_names(jobs: Sequence[Job]) -> list[str]:
 
 
 def table(jobs: Sequence[Job], queries: Sequence[str], metric: str) -> Scores:
-    """The scores of a metric, `[jobs, queries]`; NaN where it was not measured.
-
-    A query that failed counts as 0: no configuration shall gain by failing.
-    """
+    """The scores of a metric, `[jobs, queries]`; NaN where it was not measured."""
     return np.array([[_score(job.rows.get(query), metric) for query in queries] for job in jobs], dtype=np.float64)
 
 
 def _score(row: Mapping[str, Any] | None, metric: str) -> float:
-    if row is None:
-        return float("nan")
-    value = (row.get("metrics") or {}).get(metric)
-    if value is None:
-        return 0.0 if row.get("error") else float("nan")
-    return float(value)
+    value = (row or {}).get("metrics", {}).get(metric)
+    return float("nan") if value is None else float(value)
 
 
 def wrong(row: Mapping[str, Any], metric: str) -> bool:

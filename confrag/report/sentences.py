@@ -126,7 +126,7 @@ def _effects(effects: Sequence[Mapping[str, Any]], label: str) -> str:
     tail = (
         "Values are compared with all other keys held the same."
         if all(effect["paired"] for effect in effects)
-        else "Where not all combinations were tried, means also hold the effects of the other keys; read them with care."
+        else "Where not every combination was tried, a mean also holds the effects of the other keys."
     )
     return f"{head} between configurations. {tail}" if first["share"] else f"No key changes {label}. {tail}"
 
@@ -151,7 +151,7 @@ def _failures(failures: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     said = [part for part in parts if not part.startswith("0 ")]
     if not said:
         return "Nothing failed."
-    tail = " A failed query counts as 0 in every metric." if failures["queries"] else ""
+    tail = " A query that failed counts as nothing found, and as a wrong answer." if failures["queries"] else ""
     return f"{'; '.join(said)}.{tail}"
 
 

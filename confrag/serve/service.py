@@ -204,6 +204,7 @@ class Pieces(AsyncIterator[str]):
         self._queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._running: asyncio.Future[Answer] | None = None
         self._deadline = time.monotonic() + service.settings.timeout_s
+        self._ahead: list[str | None] = []
         self._stopped = False
 
     @property
@@ -214,9 +215,12 @@ class Pieces(AsyncIterator[str]):
         return self._answer
 
     async def open(self) -> None:
-        """Wait for a place and begin; without it, the first piece does so. Raises what `Service.ask` does."""
-        if self._running is not None:
-            return
+        """Wait for a place and for the first piece; without it, `anext` does so. Raises what `Service.ask` does."""
+        if self._running is None:
+            await self._begin()
+            self._ahead = [await self._take()]
+
+    async def _begin(self) -> None:
         try:
             leave = await asyncio.wait_for(self._service.enter(), self._deadline - time.monotonic())
         except asyncio.TimeoutError:
@@ -240,9 +244,16 @@ class Pieces(AsyncIterator[str]):
 
     async def __anext__(self) -> str:
         await self.open()
-        assert self._running is not None
-        if self._answer is not None:
+        if self._answer is not None and not self._ahead:
             raise StopAsyncIteration
+        piece = self._ahead.pop() if self._ahead else await self._take()
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
+
+    async def _take(self) -> str | None:
+        """The next piece, None at the end."""
+        assert self._running is not None
         try:
             left = self._deadline - time.monotonic()
             ready = not self._queue.empty()
@@ -254,7 +265,7 @@ class Pieces(AsyncIterator[str]):
             return piece
         answer = self._answer = await self._running
         self._service.metrics.answer(answer, has_cache=self._service.app.cache is not None)
-        raise StopAsyncIteration
+        return None
 
     def close(self) -> None:
         """Stop listening; the model is stopped at its next piece."""

@@ -231,6 +231,14 @@ def test_a_question_about_some_documents(served: Served, tabs: Open) -> None:
     assert "signals.txt" in page.locator(".turn:last-child .card-file").all_inner_texts()
 
 
+def test_an_answer_is_copied(served: Served, tabs: Open) -> None:
+    page = tabs(served, permissions=["clipboard-read", "clipboard-write"])
+    ask(page, "What colour is the door?")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("status").filter(has_text="Answer copied.")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").startswith("No model was asked.")
+
+
 def test_an_answer_from_the_cache_says_so(served: Served, tabs: Open) -> None:
     page = tabs(served)
     ask(page, "Is there a yellow door?")

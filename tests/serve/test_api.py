@@ -203,3 +203,9 @@ def test_a_history_that_is_none(http: httpx.Client, history: Any) -> None:
     response = http.post("/api/ask", json={"query": QUESTION, "history": history})
     assert response.status_code == 422
     assert "history" in response.json()["detail"]
+
+
+def test_a_stream_that_is_refused_has_its_own_status(http: httpx.Client) -> None:
+    response = http.post("/api/ask", json={"query": "Dogs?", "filters": {"nothing": 1}, "stream": True})
+    assert response.status_code == 400
+    assert "nothing" in response.json()["detail"]

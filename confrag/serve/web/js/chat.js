@@ -19,12 +19,30 @@ export function chat(main, { conversations, stats }, id) {
   const scroller = h("div", { class: "thread-scroll" }, thread);
   const form = composer({ ask, stop: () => conversations.stop(), fields: stats?.doc_fields ?? {}, drafts });
   const list = conversationList(conversations);
-  const menu = h("button", { class: "plain small menu", type: "button", "aria-controls": "conversations", onclick: () => list.toggle() },
-    icon("list"), t("conversations"));
+  const menu = h(
+    "button",
+    { class: "plain small menu", type: "button", "aria-controls": "conversations", onclick: () => list.toggle() },
+    icon("list"),
+    t("conversations"),
+  );
   const title = h("p", { class: "chat-title" });
   const fresh = h("a", { class: "button plain small menu", href: "#/chat", "aria-label": t("chat.new") }, icon("plus"));
-  fill(main, h("div", { class: "chat" }, list.element, h("section", { class: "talk", "aria-label": t("nav.chat") },
-    h("div", { class: "talk-head" }, menu, title, fresh), scroller, spoken, form.element)));
+  fill(
+    main,
+    h(
+      "div",
+      { class: "chat" },
+      list.element,
+      h(
+        "section",
+        { class: "talk", "aria-label": t("nav.chat") },
+        h("div", { class: "talk-head" }, menu, title, fresh),
+        scroller,
+        spoken,
+        form.element,
+      ),
+    ),
+  );
 
   let elements = new Map();
   let said = 0;
@@ -96,12 +114,41 @@ function welcome(stats, ask) {
   const ideas = h("div", { class: "ideas" });
   // Where the configuration lets a model write questions about the corpus, some of them are a good beginning.
   api.pairs({ limit: 4 }).then(
-    ({ pairs }) => fill(ideas, pairs.map(({ question }) => h("button", { class: "idea", type: "button", onclick: () => ask(question) }, h("span", {}, question), icon("chevron")))),
+    ({ pairs }) =>
+      fill(
+        ideas,
+        pairs.map(({ question }) =>
+          h(
+            "button",
+            { class: "idea", type: "button", onclick: () => ask(question) },
+            h("span", {}, question),
+            icon("chevron"),
+          ),
+        ),
+      ),
     () => {},
   );
-  return h("div", { class: "welcome" }, logo(), h("h1", {}, t("welcome.title")),
+  return h(
+    "div",
+    { class: "welcome" },
+    logo(),
+    h("h1", {}, t("welcome.title")),
     corpus && corpus.files > 0 && h("p", {}, t("welcome.files", { n: corpus.files })),
-    corpus && corpus.files === 0 && [h("p", {}, t("welcome.empty")), h("a", { class: "button primary", href: "#/documents" }, icon("upload"), t("documents.add"))],
+    corpus &&
+      corpus.files === 0 && [
+        h("p", {}, t("welcome.empty")),
+        h("a", { class: "button primary", href: "#/documents" }, icon("upload"), t("documents.add")),
+      ],
     ideas,
-    h("p", { class: "keys" }, h("kbd", {}, "/"), t("keys.question"), h("kbd", {}, "Enter"), t("keys.send"), h("kbd", {}, "Esc"), t("keys.stop")));
+    h(
+      "p",
+      { class: "keys" },
+      h("kbd", {}, "/"),
+      t("keys.question"),
+      h("kbd", {}, "Enter"),
+      t("keys.send"),
+      h("kbd", {}, "Esc"),
+      t("keys.stop"),
+    ),
+  );
 }

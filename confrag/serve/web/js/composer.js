@@ -11,8 +11,15 @@ import { icon } from "./icons.js";
  * Returns the element, `focus()` and `running(yes)`, which turns the button into one that stops.
  */
 export function composer({ ask, stop, fields, drafts }) {
-  const field = h("textarea", { id: "question", rows: 1, "aria-label": t("chat.question"), placeholder: t("chat.placeholder"),
-    value: drafts.text ?? "", dir: "auto", enterkeyhint: "send" });
+  const field = h("textarea", {
+    id: "question",
+    rows: 1,
+    "aria-label": t("chat.question"),
+    placeholder: t("chat.placeholder"),
+    value: drafts.text ?? "",
+    dir: "auto",
+    enterkeyhint: "send",
+  });
   const button = h("button", { class: "send", type: "submit" });
   const filters = filterControl(fields, drafts.filters ?? {}, (set) => (drafts.filters = set));
   let busy = false;
@@ -51,9 +58,17 @@ export function composer({ ask, stop, fields, drafts }) {
     // An Enter that chooses a character of an input method is none that sends.
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
   });
-  const form = h("form", { class: "composer", onsubmit: submit }, filters.chips,
-    h("div", { class: "composer-row" }, filters.control, field, button));
+  const form = h(
+    "form",
+    { class: "composer", onsubmit: submit },
+    filters.chips,
+    h("div", { class: "composer-row" }, filters.control, field, button),
+  );
   running(false);
   requestAnimationFrame(sized);
-  return { element: h("div", { class: "composer-wrap" }, form, h("p", { class: "composer-hint" }, t("chat.hint"))), focus: () => field.focus(), running };
+  return {
+    element: h("div", { class: "composer-wrap" }, form, h("p", { class: "composer-hint" }, t("chat.hint"))),
+    focus: () => field.focus(),
+    running,
+  };
 }

@@ -9,9 +9,24 @@ import { icon } from "./icons.js";
 /** The element, `draw()`, and `toggle()` for the drawer. */
 export function conversationList(conversations) {
   const items = h("ul", { class: "conversation-items" });
-  const clear = h("button", { class: "quiet small", type: "button", onclick: clearAll }, icon("trash"), t("conversations.clear"));
-  const element = h("nav", { class: "conversations", id: "conversations", "aria-label": t("conversations") },
-    h("a", { class: "button plain new-chat", href: "#/chat", onclick: () => toggle(false) }, icon("plus"), t("chat.new")), items, clear);
+  const clear = h(
+    "button",
+    { class: "quiet small", type: "button", onclick: clearAll },
+    icon("trash"),
+    t("conversations.clear"),
+  );
+  const element = h(
+    "nav",
+    { class: "conversations", id: "conversations", "aria-label": t("conversations") },
+    h(
+      "a",
+      { class: "button plain new-chat", href: "#/chat", onclick: () => toggle(false) },
+      icon("plus"),
+      t("chat.new"),
+    ),
+    items,
+    clear,
+  );
 
   function toggle(open = !element.classList.contains("open")) {
     element.classList.toggle("open", open);
@@ -38,7 +53,14 @@ export function conversationList(conversations) {
   }
 
   async function remove(conversation) {
-    if (!(await confirmed(t("conversations.delete"), t("conversations.delete.text", { title: conversation.title }), t("delete")))) return;
+    if (
+      !(await confirmed(
+        t("conversations.delete"),
+        t("conversations.delete.text", { title: conversation.title }),
+        t("delete"),
+      ))
+    )
+      return;
     const open = conversations.open === conversation;
     conversations.remove(conversation);
     if (open) go(null);
@@ -46,18 +68,52 @@ export function conversationList(conversations) {
 
   function draw() {
     clear.hidden = !conversations.all.length;
-    fill(items, conversations.all.length ? conversations.all.map(item) : h("li", { class: "muted small none" }, t("conversations.none")));
+    fill(
+      items,
+      conversations.all.length
+        ? conversations.all.map(item)
+        : h("li", { class: "muted small none" }, t("conversations.none")),
+    );
   }
 
   function item(conversation) {
     const open = conversation === conversations.open;
-    return h("li", { class: open ? "conversation open" : "conversation" },
-      h("a", { href: `#/chat/${conversation.id}`, "aria-current": open ? "page" : null, onclick: () => toggle(false) },
+    return h(
+      "li",
+      { class: open ? "conversation open" : "conversation" },
+      h(
+        "a",
+        { href: `#/chat/${conversation.id}`, "aria-current": open ? "page" : null, onclick: () => toggle(false) },
         h("span", { class: "conversation-title" }, conversation.title),
-        h("span", { class: "conversation-when" }, moment(conversation.changed))),
-      h("span", { class: "conversation-tools" },
-        h("button", { class: "quiet round", type: "button", "aria-label": t("conversations.rename"), title: t("conversations.rename"), onclick: () => rename(conversation) }, icon("edit")),
-        h("button", { class: "quiet round", type: "button", "aria-label": t("conversations.delete"), title: t("conversations.delete"), onclick: () => remove(conversation) }, icon("trash"))));
+        h("span", { class: "conversation-when" }, moment(conversation.changed)),
+      ),
+      h(
+        "span",
+        { class: "conversation-tools" },
+        h(
+          "button",
+          {
+            class: "quiet round",
+            type: "button",
+            "aria-label": t("conversations.rename"),
+            title: t("conversations.rename"),
+            onclick: () => rename(conversation),
+          },
+          icon("edit"),
+        ),
+        h(
+          "button",
+          {
+            class: "quiet round",
+            type: "button",
+            "aria-label": t("conversations.delete"),
+            title: t("conversations.delete"),
+            onclick: () => remove(conversation),
+          },
+          icon("trash"),
+        ),
+      ),
+    );
   }
 
   return { element, draw, toggle };

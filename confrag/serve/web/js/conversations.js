@@ -125,5 +125,8 @@ export class Conversations extends EventTarget {
 }
 
 function said(turn) {
-  return [{ role: "user", content: turn.query }, { role: "assistant", content: turn.text }];
+  return [
+    { role: "user", content: turn.query },
+    { role: "assistant", content: turn.text },
+  ];
 }

@@ -17,7 +17,11 @@ export function openDialog(title, body, { wide = false } = {}) {
       dialog.close();
     };
     const heading = h("h2", { id: "dialog-title" }, title);
-    const dismiss = h("button", { class: "quiet round", type: "button", "aria-label": t("close"), onclick: () => close() }, icon("close"));
+    const dismiss = h(
+      "button",
+      { class: "quiet round", type: "button", "aria-label": t("close"), onclick: () => close() },
+      icon("close"),
+    );
     const dialog = h("dialog", { class: wide ? "dialog wide" : "dialog", "aria-labelledby": "dialog-title" });
     fill(dialog, h("div", { class: "dialog-head" }, heading, dismiss), body(close));
     dialog.addEventListener("pointerdown", (event) => {
@@ -34,35 +38,62 @@ export function openDialog(title, body, { wide = false } = {}) {
 
 /** Ask for a yes. Resolves to true only for the button. */
 export async function confirmed(title, text, action) {
-  return (await openDialog(title, (close) => [
-    h("p", { class: "dialog-text" }, text),
-    h("div", { class: "dialog-foot" },
-      h("button", { class: "plain", type: "button", autofocus: true, onclick: () => close(false) }, t("cancel")),
-      h("button", { class: "danger", type: "button", onclick: () => close(true) }, action)),
-  ])) === true;
+  return (
+    (await openDialog(title, (close) => [
+      h("p", { class: "dialog-text" }, text),
+      h(
+        "div",
+        { class: "dialog-foot" },
+        h("button", { class: "plain", type: "button", autofocus: true, onclick: () => close(false) }, t("cancel")),
+        h("button", { class: "danger", type: "button", onclick: () => close(true) }, action),
+      ),
+    ])) === true
+  );
 }
 
 /** Ask for a line of text. Resolves to it, or undefined. */
 export function asked(title, label, value, { secret = false, text = "" } = {}) {
   return openDialog(title, (close) => {
-    const field = h("input", { type: secret ? "password" : "text", value, autocomplete: "off", spellcheck: "false", autofocus: true, id: "asked" });
+    const field = h("input", {
+      type: secret ? "password" : "text",
+      value,
+      autocomplete: "off",
+      spellcheck: "false",
+      autofocus: true,
+      id: "asked",
+    });
     const submit = (event) => {
       event.preventDefault();
       close(field.value.trim());
     };
-    return h("form", { onsubmit: submit },
+    return h(
+      "form",
+      { onsubmit: submit },
       text && h("p", { class: "dialog-text" }, text),
       h("label", { class: "field", for: "asked" }, h("span", {}, label), field),
-      h("div", { class: "dialog-foot" },
+      h(
+        "div",
+        { class: "dialog-foot" },
         h("button", { class: "plain", type: "button", onclick: () => close() }, t("cancel")),
-        h("button", { class: "primary", type: "submit" }, t("save"))));
+        h("button", { class: "primary", type: "submit" }, t("save")),
+      ),
+    );
   });
 }
 
 /** A notice that goes by itself; `kind` is `fine` or `bad`. */
 export function notice(text, kind = "fine") {
-  const toast = h("div", { class: `toast ${kind}` }, icon(kind === "bad" ? "alert" : "check"), h("span", {}, text),
-    h("button", { class: "quiet round", type: "button", "aria-label": t("close"), onclick: () => toast.remove() }, icon("close")));
+  const toast = h(
+    "div",
+    { class: `toast ${kind}` },
+    icon(kind === "bad" ? "alert" : "check"),
+    h("span", {}, text),
+    h(
+      "button",
+      { class: "quiet round", type: "button", "aria-label": t("close"), onclick: () => toast.remove() },
+      icon("close"),
+    ),
+  );
   document.getElementById("toasts").append(toast);
   setTimeout(() => toast.remove(), kind === "bad" ? 10_000 : 4_000);
 }

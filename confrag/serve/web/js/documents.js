@@ -33,11 +33,20 @@ export function documents(main, { about, stats, groups }) {
     writes: groups.some((group) => group.model),
     fields: stats?.doc_fields ?? {},
     async remove(document_) {
-      if (!(await confirmed(t("documents.delete"), t(`documents.delete.${document_.origin}`, { name: document_.name }), t("delete")))) return;
+      if (
+        !(await confirmed(
+          t("documents.delete"),
+          t(`documents.delete.${document_.origin}`, { name: document_.name }),
+          t("delete"),
+        ))
+      )
+        return;
       await changed(() => api.remove([document_.id]), t("documents.deleted", { name: document_.name }));
     },
-    reparse: (document_) => changed(() => api.reparse([document_.id]), t("documents.reparsed", { name: document_.name })),
-    setMetadata: (document_, metadata) => changed(() => api.setMetadata(document_.id, metadata), t("metadata.saved", { name: document_.name })),
+    reparse: (document_) =>
+      changed(() => api.reparse([document_.id]), t("documents.reparsed", { name: document_.name })),
+    setMetadata: (document_, metadata) =>
+      changed(() => api.setMetadata(document_.id, metadata), t("metadata.saved", { name: document_.name })),
     refresh: () => refresh(),
   };
 
@@ -63,13 +72,20 @@ export function documents(main, { about, stats, groups }) {
       const drawn = JSON.stringify(found);
       if (drawn !== shown) draw(found);
       shown = drawn;
-      busy = found.ingest.state === "working" || found.ingest.state === "waiting" || found.documents.some((each) => ["waiting", "working", "deleting"].includes(each.status));
+      busy =
+        found.ingest.state === "working" ||
+        found.ingest.state === "waiting" ||
+        found.documents.some((each) => ["waiting", "working", "deleting"].includes(each.status));
     } catch (problem) {
       if (problem.name === "AbortError") return;
       shown = "";
       fill(table, problemCard(problem, refresh));
     }
-    if (!over) timer = setTimeout(() => document.visibilityState === "visible" ? refresh() : later(), busy ? BUSY_MS : IDLE_MS);
+    if (!over)
+      timer = setTimeout(
+        () => (document.visibilityState === "visible" ? refresh() : later()),
+        busy ? BUSY_MS : IDLE_MS,
+      );
   }
 
   function later() {
@@ -88,15 +104,44 @@ export function documents(main, { about, stats, groups }) {
 
   function empty() {
     const filtered = asked.search || asked.status;
-    return h("div", { class: "empty" }, icon(filtered ? "search" : "file"), h("p", { class: "empty-title" }, t(filtered ? "documents.nothing" : "documents.none")),
-      h("p", {}, t(filtered ? "documents.nothing.text" : "documents.none.text")));
+    return h(
+      "div",
+      { class: "empty" },
+      icon(filtered ? "search" : "file"),
+      h("p", { class: "empty-title" }, t(filtered ? "documents.nothing" : "documents.none")),
+      h("p", {}, t(filtered ? "documents.nothing.text" : "documents.none.text")),
+    );
   }
 
   function hiddenFiles(files) {
     if (!files.length) return null;
-    return h("details", {}, h("summary", {}, t("documents.hidden", { n: files.length })), h("p", { class: "muted small" }, t("documents.hidden.text")),
-      h("ul", {}, files.map((file) => h("li", {}, h("span", {}, file.name),
-        h("button", { class: "plain small", type: "button", disabled: !about.ui.write, onclick: () => changed(() => api.restore([file.id]), t("documents.restored", { name: file.name })) }, t("restore"))))));
+    return h(
+      "details",
+      {},
+      h("summary", {}, t("documents.hidden", { n: files.length })),
+      h("p", { class: "muted small" }, t("documents.hidden.text")),
+      h(
+        "ul",
+        {},
+        files.map((file) =>
+          h(
+            "li",
+            {},
+            h("span", {}, file.name),
+            h(
+              "button",
+              {
+                class: "plain small",
+                type: "button",
+                disabled: !about.ui.write,
+                onclick: () => changed(() => api.restore([file.id]), t("documents.restored", { name: file.name })),
+              },
+              t("restore"),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 
   function pageButtons(count) {
@@ -106,16 +151,51 @@ export function documents(main, { about, stats, groups }) {
       refresh();
     };
     return [
-      h("button", { class: "plain small", type: "button", disabled: !asked.offset, onclick: to(Math.max(0, asked.offset - PAGE)) }, t("pages.back")),
-      h("span", { class: "muted small" }, t("pages.of", { from: Math.min(asked.offset + 1, count), to: Math.min(asked.offset + PAGE, count), total: count })),
-      h("button", { class: "plain small", type: "button", disabled: asked.offset + PAGE >= count, onclick: to(asked.offset + PAGE) }, t("pages.next")),
+      h(
+        "button",
+        {
+          class: "plain small",
+          type: "button",
+          disabled: !asked.offset,
+          onclick: to(Math.max(0, asked.offset - PAGE)),
+        },
+        t("pages.back"),
+      ),
+      h(
+        "span",
+        { class: "muted small" },
+        t("pages.of", {
+          from: Math.min(asked.offset + 1, count),
+          to: Math.min(asked.offset + PAGE, count),
+          total: count,
+        }),
+      ),
+      h(
+        "button",
+        {
+          class: "plain small",
+          type: "button",
+          disabled: asked.offset + PAGE >= count,
+          onclick: to(asked.offset + PAGE),
+        },
+        t("pages.next"),
+      ),
     ];
   }
 
-  const search = h("input", { type: "search", id: "search", placeholder: t("documents.search"), "aria-label": t("documents.search"),
-    oninput: debounced((event) => look({ search: event.target.value.trim() })) });
-  const statuses = h("select", { "aria-label": t("documents.status"), onchange: (event) => look({ status: event.target.value }) },
-    h("option", { value: "" }, t("status.all")), STATUSES.map((status) => h("option", { value: status }, t(`status.${status}`))));
+  const search = h("input", {
+    type: "search",
+    id: "search",
+    placeholder: t("documents.search"),
+    "aria-label": t("documents.search"),
+    oninput: debounced((event) => look({ search: event.target.value.trim() })),
+  });
+  const statuses = h(
+    "select",
+    { "aria-label": t("documents.status"), onchange: (event) => look({ status: event.target.value }) },
+    h("option", { value: "" }, t("status.all")),
+    STATUSES.map((status) => h("option", { value: status }, t(`status.${status}`))),
+  );
 
   function look(values) {
     Object.assign(asked, values, { offset: 0 });
@@ -123,11 +203,20 @@ export function documents(main, { about, stats, groups }) {
   }
 
   const box = uploads({ stats, write: about.ui.write, done: refresh, target: main });
-  fill(main, h("div", { class: "page" },
-    h("div", { class: "page-head" }, h("h1", {}, t("nav.documents"), total), box.button),
-    box.element, state,
-    h("div", { class: "toolbar" }, h("label", { class: "search" }, icon("search"), search), statuses),
-    table, pages, hidden));
+  fill(
+    main,
+    h(
+      "div",
+      { class: "page" },
+      h("div", { class: "page-head" }, h("h1", {}, t("nav.documents"), total), box.button),
+      box.element,
+      state,
+      h("div", { class: "toolbar" }, h("label", { class: "search" }, icon("search"), search), statuses),
+      table,
+      pages,
+      hidden,
+    ),
+  );
   refresh();
   return () => {
     over = true;
@@ -140,12 +229,23 @@ export function documents(main, { about, stats, groups }) {
 
 /** What the ingest is doing, as a line with a bar; null where it does nothing. */
 export function ingestState(ingest) {
-  if (ingest.state === "failed") return h("p", { class: "hint bad" }, icon("alert"), h("span", {}, t("ingest.failed"), " ", ingest.error ?? ""));
+  if (ingest.state === "failed")
+    return h("p", { class: "hint bad" }, icon("alert"), h("span", {}, t("ingest.failed"), " ", ingest.error ?? ""));
   if (ingest.state === "idle") return null;
   const known = ingest.total > 0;
-  return h("div", { class: "progress-line" }, h("span", { class: "spinner", "aria-hidden": "true" }),
-    h("span", {}, t(`ingest.${ingest.state}`), ingest.stage ? ` · ${ingest.stage}` : "", known ? ` · ${ingest.done}/${ingest.total}` : ""),
-    known && h("progress", { max: ingest.total, value: ingest.done, "aria-label": t("ingest.working") }));
+  return h(
+    "div",
+    { class: "progress-line" },
+    h("span", { class: "spinner", "aria-hidden": "true" }),
+    h(
+      "span",
+      {},
+      t(`ingest.${ingest.state}`),
+      ingest.stage ? ` · ${ingest.stage}` : "",
+      known ? ` · ${ingest.done}/${ingest.total}` : "",
+    ),
+    known && h("progress", { max: ingest.total, value: ingest.done, "aria-label": t("ingest.working") }),
+  );
 }
 
 function skeletons() {

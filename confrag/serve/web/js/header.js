@@ -14,18 +14,72 @@ export function header(top, about, view) {
   document.getElementById("skip").textContent = t("skip");
   const theme = currentTheme();
   const other = currentLanguage() === "en" ? "zh" : "en";
-  fill(top,
-    h("a", { class: "brand", href: "#/chat", "aria-label": t("home") }, logo(), h("span", { class: "brand-name" }, "confrag"), about?.name && h("span", { class: "conf", title: t("configuration") }, about.name)),
-    h("nav", { class: "views", "aria-label": t("views") }, Object.entries(VIEWS).map(([name, sign]) =>
-      h("a", { href: `#/${name}`, "aria-current": name === view ? "page" : null }, icon(sign), h("span", {}, t(`nav.${name}`))))),
-    h("div", { class: "tools" },
-      about?.ui?.auth && h("button", { class: "quiet round", type: "button", "aria-label": t("token"), title: t("token"), onclick: () => tokenDialog() }, icon("key"), token() && h("span", { class: "badge-dot" })),
-      h("button", { class: "quiet language", type: "button", lang: other === "zh" ? "zh-CN" : "en", "aria-label": other === "zh" ? "中文" : "English", onclick: () => setLanguage(other) }, other === "zh" ? "中文" : "EN"),
-      h("button", { class: "quiet round", type: "button", id: "theme", "aria-label": t(`theme.${theme}`), title: t(`theme.${theme}`), onclick: () => {
-        setTheme(THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]);
-        header(top, about, view);
-        document.getElementById("theme").focus();
-      } }, icon(theme))));
+  fill(
+    top,
+    h(
+      "a",
+      { class: "brand", href: "#/chat", "aria-label": t("home") },
+      logo(),
+      h("span", { class: "brand-name" }, "confrag"),
+      about?.name && h("span", { class: "conf", title: t("configuration") }, about.name),
+    ),
+    h(
+      "nav",
+      { class: "views", "aria-label": t("views") },
+      Object.entries(VIEWS).map(([name, sign]) =>
+        h(
+          "a",
+          { href: `#/${name}`, "aria-current": name === view ? "page" : null },
+          icon(sign),
+          h("span", {}, t(`nav.${name}`)),
+        ),
+      ),
+    ),
+    h(
+      "div",
+      { class: "tools" },
+      about?.ui?.auth &&
+        h(
+          "button",
+          {
+            class: "quiet round",
+            type: "button",
+            "aria-label": t("token"),
+            title: t("token"),
+            onclick: () => tokenDialog(),
+          },
+          icon("key"),
+          token() && h("span", { class: "badge-dot" }),
+        ),
+      h(
+        "button",
+        {
+          class: "quiet language",
+          type: "button",
+          lang: other === "zh" ? "zh-CN" : "en",
+          "aria-label": other === "zh" ? "中文" : "English",
+          onclick: () => setLanguage(other),
+        },
+        other === "zh" ? "中文" : "EN",
+      ),
+      h(
+        "button",
+        {
+          class: "quiet round",
+          type: "button",
+          id: "theme",
+          "aria-label": t(`theme.${theme}`),
+          title: t(`theme.${theme}`),
+          onclick: () => {
+            setTheme(THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]);
+            header(top, about, view);
+            document.getElementById("theme").focus();
+          },
+        },
+        icon(theme),
+      ),
+    ),
+  );
 }
 
 let open = false;
@@ -35,16 +89,32 @@ export async function tokenDialog(wrong = false) {
   if (open) return;
   open = true;
   const given = await openDialog(t("token"), (close) => {
-    const field = h("input", { type: "password", id: "token", autocomplete: "off", spellcheck: "false", autofocus: true, value: token() ?? "" });
-    return h("form", { onsubmit: (event) => {
-      event.preventDefault();
-      close(field.value.trim());
-    } }, h("p", { class: "dialog-text" }, t("token.text")),
+    const field = h("input", {
+      type: "password",
+      id: "token",
+      autocomplete: "off",
+      spellcheck: "false",
+      autofocus: true,
+      value: token() ?? "",
+    });
+    return h(
+      "form",
+      {
+        onsubmit: (event) => {
+          event.preventDefault();
+          close(field.value.trim());
+        },
+      },
+      h("p", { class: "dialog-text" }, t("token.text")),
       wrong && h("p", { class: "reason", role: "alert" }, t("token.wrong")),
       h("label", { class: "field", for: "token" }, h("span", {}, t("token.label")), field),
-      h("div", { class: "dialog-foot" },
+      h(
+        "div",
+        { class: "dialog-foot" },
         token() && h("button", { class: "plain", type: "button", onclick: () => close("") }, t("token.forget")),
-        h("button", { class: "primary", type: "submit" }, t("token.use"))));
+        h("button", { class: "primary", type: "submit" }, t("token.use")),
+      ),
+    );
   });
   open = false;
   if (given !== undefined) setToken(given);

@@ -14,9 +14,11 @@ const PATHS = {
   edit: "M14.5 5.5l4 4L8 20H4v-4L14.5 5.5Z",
   file: "M13.5 3.5H7A1.5 1.5 0 0 0 5.5 5v14A1.5 1.5 0 0 0 7 20.5h10a1.5 1.5 0 0 0 1.5-1.5V8.5l-5-5ZM13.5 3.5v5h5",
   filter: "M4 7h16M7 12h10M10 17h4",
-  graph: "M6 8.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5ZM6 20.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5ZM18 14.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5ZM8.5 6.5l7 4.5M8.5 17.5l7-4",
+  graph:
+    "M6 8.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5ZM6 20.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5ZM18 14.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5ZM8.5 6.5l7 4.5M8.5 17.5l7-4",
   key: "M14.5 13.5a5 5 0 1 0-4-4L4 16v4h4v-2.5h2.5V15l4-1.5ZM16 8v.01",
-  light: "M12 16.5a4.5 4.5 0 1 0 0-9 4.5 4.5 0 0 0 0 9ZM12 2.5v2M12 19.5v2M2.5 12h2M19.5 12h2M5.3 5.3l1.4 1.4M17.3 17.3l1.4 1.4M18.7 5.3l-1.4 1.4M6.7 17.3l-1.4 1.4",
+  light:
+    "M12 16.5a4.5 4.5 0 1 0 0-9 4.5 4.5 0 0 0 0 9ZM12 2.5v2M12 19.5v2M2.5 12h2M19.5 12h2M5.3 5.3l1.4 1.4M17.3 17.3l1.4 1.4M18.7 5.3l-1.4 1.4M6.7 17.3l-1.4 1.4",
   list: "M4 6.5h16M4 12h16M4 17.5h10",
   plus: "M12 5v14M5 12h14",
   question: "M9 9.5a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 17.5v.01M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18Z",
@@ -32,14 +34,22 @@ const PATHS = {
 
 /** A picture beside a text or a label that says the same; screen readers pass over it. */
 export function icon(name) {
-  return svg("svg", { class: `icon icon-${name}`, viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" },
-    svg("path", { d: PATHS[name] }));
+  return svg(
+    "svg",
+    { class: `icon icon-${name}`, viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" },
+    svg("path", { d: PATHS[name] }),
+  );
 }
 
 /** The sign of confrag: routes that come together in one answer. */
 export function logo() {
-  return svg("svg", { class: "logo", viewBox: "0 0 32 32", "aria-hidden": "true", focusable: "false" },
+  return svg(
+    "svg",
+    { class: "logo", viewBox: "0 0 32 32", "aria-hidden": "true", focusable: "false" },
     svg("rect", { width: 32, height: 32, rx: 9 }),
-    svg("path", { d: "M9 9.5h6.5M9 16h4M9 22.5h6.5M15.5 9.5c4 0 3.5 6.5 7.5 6.5M13 16h10M15.5 22.5c4 0 3.5-6.5 7.5-6.5" }),
-    svg("circle", { cx: 23, cy: 16, r: 3 }));
+    svg("path", {
+      d: "M9 9.5h6.5M9 16h4M9 22.5h6.5M15.5 9.5c4 0 3.5 6.5 7.5 6.5M13 16h10M15.5 22.5c4 0 3.5-6.5 7.5-6.5",
+    }),
+    svg("circle", { cx: 23, cy: 16, r: 3 }),
+  );
 }

@@ -74,7 +74,12 @@ function barycentre(neighbours, layers) {
 
 /** Sets each `x`: the mean of the neighbours, kept apart in their order. Returns the width of all. */
 function place(layers, gap) {
-  for (const layer of layers) spread(layer, layer.map(() => 0), gap);
+  for (const layer of layers)
+    spread(
+      layer,
+      layer.map(() => 0),
+      gap,
+    );
   for (let sweep = 0; sweep < SWEEPS; sweep += 1) {
     const down = sweep % 2 === 0;
     for (const layer of down ? layers : [...layers].reverse()) {
@@ -105,7 +110,11 @@ function spread(layer, wanted, gap) {
 function points(chain, nodeHeight) {
   const half = nodeHeight / 2;
   return chain.flatMap(({ id, x, y }, step) => {
-    if (id === undefined) return [{ x, y: y - half }, { x, y: y + half }];
+    if (id === undefined)
+      return [
+        { x, y: y - half },
+        { x, y: y + half },
+      ];
     return [{ x, y: step ? y - half : y + half }];
   });
 }

@@ -46,13 +46,26 @@ function open(title, subtitle) {
   reading?.abort();
   if (panel.hidden) opener = document.activeElement;
   const heading = h("h2", { tabindex: -1, id: "panel-title" }, title);
-  const body = h("div", { class: "panel-body", tabindex: 0, "aria-labelledby": "panel-title", role: "region" },
-    Array.from({ length: 5 }, (_, row) => h("div", { class: `skeleton line-${row}` })));
-  fill(panel,
-    h("div", { class: "panel-head" }, icon("file"),
+  const body = h(
+    "div",
+    { class: "panel-body", tabindex: 0, "aria-labelledby": "panel-title", role: "region" },
+    Array.from({ length: 5 }, (_, row) => h("div", { class: `skeleton line-${row}` })),
+  );
+  fill(
+    panel,
+    h(
+      "div",
+      { class: "panel-head" },
+      icon("file"),
       h("div", { class: "panel-titles" }, heading, h("p", { class: "panel-sub", id: "panel-sub" }, subtitle)),
-      h("button", { class: "quiet round", type: "button", "aria-label": t("close"), onclick: closePanel }, icon("close"))),
-    body);
+      h(
+        "button",
+        { class: "quiet round", type: "button", "aria-label": t("close"), onclick: closePanel },
+        icon("close"),
+      ),
+    ),
+    body,
+  );
   panel.setAttribute("aria-labelledby", "panel-title");
   const before = opener.getBoundingClientRect().top;
   panel.hidden = false;
@@ -69,7 +82,8 @@ async function find(source, signal) {
   if (!source.file_id) return null;
   for (let page = 0; page < MOST_PAGES; page += 1) {
     const found = await api.passages(source.file_id, { group: source.group, limit: PAGE, offset: page * PAGE }, signal);
-    if (!source.id || found.passages.some((passage) => passage.id === source.id)) return { ...found, offset: page * PAGE };
+    if (!source.id || found.passages.some((passage) => passage.id === source.id))
+      return { ...found, offset: page * PAGE };
     if ((page + 1) * PAGE >= found.total) return null;
   }
   return null;
@@ -77,7 +91,10 @@ async function find(source, signal) {
 
 function passages(body, source, found) {
   const hit = found.passages.findIndex((passage) => passage.id === source.id);
-  const place = hit < 0 ? t("panel.passages", { n: found.total }) : t("panel.passage", { n: found.offset + hit + 1, total: found.total });
+  const place =
+    hit < 0
+      ? t("panel.passages", { n: found.total })
+      : t("panel.passage", { n: found.offset + hit + 1, total: found.total });
   document.getElementById("panel-sub").textContent = found.group ? `${place} · ${found.group}` : place;
   if (!found.total) {
     fill(body, h("p", { class: "muted" }, t("panel.empty")));
@@ -103,22 +120,34 @@ function more(body, source, found) {
 }
 
 function passageOf(passage, number, source) {
-  return h("section", { class: source ? "passage hit" : "passage", "aria-current": source ? "true" : null },
+  return h(
+    "section",
+    { class: source ? "passage hit" : "passage", "aria-current": source ? "true" : null },
     h("p", { class: "passage-number" }, source ? t("panel.here", { n: number }) : String(number)),
     h("p", { class: "passage-text" }, passage.text),
-    source && metadata(source.metadata));
+    source && metadata(source.metadata),
+  );
 }
 
 /** The source's own text, where the document cannot be had: it may have been deleted since. */
 function alone(body, source, error = null) {
   document.getElementById("panel-sub").textContent = source.group ?? "";
-  fill(body,
+  fill(
+    body,
     h("p", { class: "hint" }, icon("alert"), t(error?.status === 404 || !error ? "panel.gone" : "panel.failed")),
-    source.text && h("section", { class: "passage hit" }, h("p", { class: "passage-text" }, source.text), metadata(source.metadata)));
+    source.text &&
+      h("section", { class: "passage hit" }, h("p", { class: "passage-text" }, source.text), metadata(source.metadata)),
+  );
 }
 
 /** Metadata as a small table; null where there is none. */
 export function metadata(values = {}) {
   const rows = Object.entries(values);
-  return rows.length ? h("dl", { class: "metadata" }, rows.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, plain(value))))) : null;
+  return rows.length
+    ? h(
+        "dl",
+        { class: "metadata" },
+        rows.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, plain(value)))),
+      )
+    : null;
 }

@@ -22,15 +22,25 @@ export function report(problem) {
 
 /** A card that says what went wrong; `again` is offered, once the time is over that the service asked for. */
 export function problemCard(problem, again) {
-  const button = again && h("button", { class: "plain", type: "button", onclick: again }, icon("retry"), h("span", {}, t("retry")));
+  const button =
+    again && h("button", { class: "plain", type: "button", onclick: again }, icon("retry"), h("span", {}, t("retry")));
   if (button && problem.retryAfter) countDown(button, Math.ceil(problem.retryAfter));
-  const show = problem.status === 401 && h("button", { class: "primary", type: "button", onclick: askForToken }, icon("key"), t("token.enter"));
-  return h("div", { class: "problem", role: "alert" }, icon("alert"),
-    h("div", { class: "problem-text" },
+  const show =
+    problem.status === 401 &&
+    h("button", { class: "primary", type: "button", onclick: askForToken }, icon("key"), t("token.enter"));
+  return h(
+    "div",
+    { class: "problem", role: "alert" },
+    icon("alert"),
+    h(
+      "div",
+      { class: "problem-text" },
       h("p", { class: "problem-title" }, headline(problem)),
       problem.detail && h("p", { class: "problem-detail" }, problem.detail),
       problem.requestId && h("p", { class: "problem-id" }, t("problem.id", { id: problem.requestId })),
-      (show || button) && h("div", { class: "row" }, show, button)));
+      (show || button) && h("div", { class: "row" }, show, button),
+    ),
+  );
 }
 
 /** Open the dialog for the token. */

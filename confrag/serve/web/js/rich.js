@@ -6,7 +6,8 @@ import { h } from "./dom.js";
 const FENCE = /^```/;
 const ITEM = /^\s*(?:[-*•]|(\d{1,3})[.)])\s+(.*)$/;
 const HEADING = /^#{1,6}\s+(.*)$/;
-const INLINE = /(`[^`\n]+`)|(\*\*[^*\n]+\*\*)|(\*[^*\s](?:[^*\n]*[^*\s])?\*)|([[［【]\s*\d{1,3}(?:\s*[,，、;；~–—-]\s*\d{1,3})*\s*[\]］】])/g;
+const INLINE =
+  /(`[^`\n]+`)|(\*\*[^*\n]+\*\*)|(\*[^*\s](?:[^*\n]*[^*\s])?\*)|([[［【]\s*\d{1,3}(?:\s*[,，、;；~–—-]\s*\d{1,3})*\s*[\]］】])/g;
 
 /** Elements for a text; `cite` makes the element of a cited number, or null where there is no such source. */
 export function rich(text, cite = () => null) {
@@ -39,12 +40,17 @@ function list(first, lines, cite) {
     else items[items.length - 1] += `\n${lines[0].trim()}`;
     lines.shift();
   }
-  return h(number ? "ol" : "ul", number ? { start: Number(number) } : {}, items.map((item) => h("li", {}, inline(item, cite))));
+  return h(
+    number ? "ol" : "ul",
+    number ? { start: Number(number) } : {},
+    items.map((item) => h("li", {}, inline(item, cite))),
+  );
 }
 
 function paragraph(first, lines, cite) {
   const held = [first];
-  while (lines.length && lines[0].trim() && ![ITEM, HEADING, FENCE].some((begin) => begin.test(lines[0]))) held.push(lines.shift());
+  while (lines.length && lines[0].trim() && ![ITEM, HEADING, FENCE].some((begin) => begin.test(lines[0])))
+    held.push(lines.shift());
   return h("p", {}, inline(held.join("\n"), cite));
 }
 

@@ -19,7 +19,11 @@ export function citation(answer) {
     const source = answer?.sources[row - 1];
     if (!source) return null;
     const label = t("source.open", { n: row, file: source.file });
-    return h("button", { class: "cite", type: "button", "aria-label": label, title: source.file, onclick: () => showSource(source) }, String(row));
+    return h(
+      "button",
+      { class: "cite", type: "button", "aria-label": label, title: source.file, onclick: () => showSource(source) },
+      String(row),
+    );
   };
 }
 
@@ -36,24 +40,46 @@ export function sourceCards(answer) {
     cards[SHOWN].querySelector("button").focus();
     all.remove();
   };
-  return h("section", { class: "sources", "aria-label": t("sources") },
+  return h(
+    "section",
+    { class: "sources", "aria-label": t("sources") },
     h("h3", {}, t("sources"), h("span", { class: "count" }, String(sources.length))),
-    h("ol", { class: "cards" }, cards), rest > 0 && all);
+    h("ol", { class: "cards" }, cards),
+    rest > 0 && all,
+  );
 }
 
 function card(source, row, cited) {
-  return h("li", { class: cited ? "card cited" : "card" },
-    h("button", { class: "card-open", type: "button", title: t("source.open", { n: row, file: source.file }), onclick: () => showSource(source) },
-      h("span", { class: "card-head" },
+  return h(
+    "li",
+    { class: cited ? "card cited" : "card" },
+    h(
+      "button",
+      {
+        class: "card-open",
+        type: "button",
+        title: t("source.open", { n: row, file: source.file }),
+        onclick: () => showSource(source),
+      },
+      h(
+        "span",
+        { class: "card-head" },
         h("span", { class: "card-number" }, String(row)),
         h("span", { class: "card-file" }, source.file),
-        source.metadata?.page !== undefined && h("span", { class: "card-page" }, t("source.page", { n: source.metadata.page }))),
+        source.metadata?.page !== undefined &&
+          h("span", { class: "card-page" }, t("source.page", { n: source.metadata.page })),
+      ),
       h("span", { class: "card-text" }, source.text),
-      h("span", { class: "card-foot" },
+      h(
+        "span",
+        { class: "card-foot" },
         routesOf(source).map((route) => h("span", { class: "chip route" }, route)),
         source.score !== null && score("source.score", source.score),
         source.rerank_score !== null && score("source.rerank", source.rerank_score),
-        h("span", { class: "card-arrow" }, icon("chevron")))));
+        h("span", { class: "card-arrow" }, icon("chevron")),
+      ),
+    ),
+  );
 }
 
 function score(key, value) {

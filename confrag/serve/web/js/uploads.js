@@ -24,18 +24,46 @@ export function uploads({ stats, write, done, target }) {
   const waiting = [];
   let running = 0;
   const accept = (stats?.extensions ?? []).map((extension) => `.${extension}`).join(",");
-  const picker = h("input", { type: "file", multiple: true, accept, hidden: true, id: "picker",
+  const picker = h("input", {
+    type: "file",
+    multiple: true,
+    accept,
+    hidden: true,
+    id: "picker",
     onchange: () => {
       take(picker.files);
       picker.value = "";
-    } });
+    },
+  });
   const override = h("input", { type: "checkbox", id: "override" });
   const list = h("ul", { class: "uploads", "aria-label": t("uploads") });
-  const button = h("button", { class: "primary", type: "button", disabled: !write, title: write ? null : t("readonly"), onclick: () => picker.click() },
-    icon("upload"), h("span", {}, t("documents.add")));
-  const box = h("div", { class: write ? "drop" : "drop off" }, picker, icon("upload"),
-    h("p", {}, h("strong", {}, t(write ? "upload.drop" : "readonly")), write && stats?.max_upload_mb && h("span", { class: "muted small" }, t("upload.limits", { most: stats.max_upload_mb }))),
-    write && h("label", { class: "check" }, override, h("span", {}, t("upload.override"))));
+  const button = h(
+    "button",
+    {
+      class: "primary",
+      type: "button",
+      disabled: !write,
+      title: write ? null : t("readonly"),
+      onclick: () => picker.click(),
+    },
+    icon("upload"),
+    h("span", {}, t("documents.add")),
+  );
+  const box = h(
+    "div",
+    { class: write ? "drop" : "drop off" },
+    picker,
+    icon("upload"),
+    h(
+      "p",
+      {},
+      h("strong", {}, t(write ? "upload.drop" : "readonly")),
+      write &&
+        stats?.max_upload_mb &&
+        h("span", { class: "muted small" }, t("upload.limits", { most: stats.max_upload_mb })),
+    ),
+    write && h("label", { class: "check" }, override, h("span", {}, t("upload.override"))),
+  );
 
   function take(files) {
     for (const file of files) {
@@ -89,8 +117,21 @@ export function uploads({ stats, write, done, target }) {
 function rowOf(file) {
   const bar = h("progress", { max: 1, value: 0, "aria-label": file.name });
   const state = h("span", { class: "upload-state" }, t("upload.waiting"));
-  const dismiss = h("button", { class: "quiet round", type: "button", "aria-label": t("close"), hidden: true, onclick: () => element.remove() }, icon("close"));
-  const element = h("li", { class: "upload" }, icon("file"), h("span", { class: "upload-name" }, file.name), h("span", { class: "muted small" }, size(file.size)), bar, state, dismiss);
+  const dismiss = h(
+    "button",
+    { class: "quiet round", type: "button", "aria-label": t("close"), hidden: true, onclick: () => element.remove() },
+    icon("close"),
+  );
+  const element = h(
+    "li",
+    { class: "upload" },
+    icon("file"),
+    h("span", { class: "upload-name" }, file.name),
+    h("span", { class: "muted small" }, size(file.size)),
+    bar,
+    state,
+    dismiss,
+  );
   const end = (kind, text) => {
     element.classList.add(kind);
     bar.hidden = true;

@@ -28,7 +28,8 @@ export default {
 
   token: "Access token",
   "token.label": "Token",
-  "token.text": "This service answers to those who have its token. It stays in this tab and is forgotten when you close it.",
+  "token.text":
+    "This service answers to those who have its token. It stays in this tab and is forgotten when you close it.",
   "token.wrong": "The service did not accept this token.",
   "token.use": "Use token",
   "token.forget": "Forget token",
@@ -101,7 +102,8 @@ export default {
   "documents.status": "Status",
   "documents.read": "Read {name}",
   "documents.none": "No documents yet",
-  "documents.none.text": "Drop files above, or choose them with the button. They can be asked about as soon as they are ready.",
+  "documents.none.text":
+    "Drop files above, or choose them with the button. They can be asked about as soon as they are ready.",
   "documents.nothing": "Nothing found",
   "documents.nothing.text": "No document has this name and status.",
   "documents.no_reason": "The reason is not known.",
