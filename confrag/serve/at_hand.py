@@ -22,7 +22,8 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 PATH = "/api/ask"
-_MOST = 4096
+_MOST_BYTES = 32 * 2**20
+"""Of all requests and answers that are remembered."""
 _LONGEST = 16 * 2**10
 """Bytes of a request and of an answer that are remembered, at most."""
 _LONGEST_ANSWER = 256 * 2**10
@@ -33,7 +34,6 @@ _OWN = ("timings_ms", "request_id")
 class _Kept(NamedTuple):
     looked: Looked
     start: bytes
-    stages: Mapping[str, float]
     route: Any
 
 
@@ -51,6 +51,7 @@ class AtHand:
         self._metrics = metrics
         self._cache = cache
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._bytes = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
@@ -66,25 +67,32 @@ class AtHand:
             if cache is not None and cache.still(kept.looked):
                 await self._send(kept, scope, send, begun)
                 return
-            del self._kept[body]
+            self._forget(body)
         if whole:
             scope["state"]["remember"] = lambda answer, looked, route: self._remember(body, answer, looked, route)
         await self._app(scope, _replayed(first, receive), send)
 
     def _remember(self, body: bytes, answer: Mapping[str, Any], looked: Looked, route: Any) -> None:
-        start = json.dumps({key: value for key, value in answer.items() if key not in _OWN})[:-1].encode()
+        same = {key: value for key, value in answer.items() if key not in _OWN}
+        # All of it but what `_send` adds: the last number of the times, and the id.
+        start = json.dumps({**same, "timings_ms": {**answer["timings_ms"], "total": 0}}).removesuffix("0}}").encode()
         if len(start) > _LONGEST_ANSWER:
             return
-        self._kept[body] = _Kept(looked, start, answer["timings_ms"], route)
-        if len(self._kept) > _MOST:
-            self._kept.popitem(last=False)
+        if body in self._kept:
+            self._forget(body)
+        self._kept[body] = _Kept(looked, start, route)
+        self._bytes += len(body) + len(start)
+        while self._bytes > _MOST_BYTES:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, body: bytes) -> None:
+        self._bytes -= len(body) + len(self._kept.pop(body).start)
 
     async def _send(self, kept: _Kept, scope: MutableMapping[str, Any], send: Send, begun: float) -> None:
         scope["route"] = kept.route
         seconds = time.perf_counter() - begun
-        timings = {**kept.stages, "total": round(seconds * 1000, 3)}
-        own = {"timings_ms": timings, "request_id": scope["state"]["request_id"]}
-        body = b"%s, %s" % (kept.start, json.dumps(own)[1:].encode())
+        # Ids are plain characters (`request_id_of`), so that they need no encoder.
+        body = b'%s%.3f}, "request_id": "%s"}' % (kept.start, seconds * 1000, scope["state"]["request_id"].encode())
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

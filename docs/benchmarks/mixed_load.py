@@ -108,12 +108,13 @@ class MixedLoad:
         assert (await _post(http, "/api/retrieve", query=f"Lamp {number % 50}", topk=3))["hits"]
 
     async def _chat(self, http: httpx.AsyncClient, number: int) -> None:
+        (model, *_) = (await _get(http, "/v1/models"))["data"]
         messages = [
             {"role": "user", "content": QUESTIONS[0]},
             {"role": "assistant", "content": "Somebody."},
             {"role": "user", "content": f"Are you sure, {number}?"},
         ]
-        assert (await _post(http, "/v1/chat/completions", model="any", messages=messages))["choices"]
+        assert (await _post(http, "/v1/chat/completions", model=model["id"], messages=messages))["choices"]
 
     async def _uploaded(self, http: httpx.AsyncClient, number: int) -> None:
         if (name := self._take(self._free)) is None:

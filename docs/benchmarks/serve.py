@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import re
 import shutil
 import statistics
@@ -193,12 +192,11 @@ def bare_worker(
 
 def soak(work: Path, preset: str, seconds: float, rate: float) -> None:
     """Mixed requests at a fixed rate: memory, threads and file handles of the service on the way."""
-    overrides = (f"conf={preset}", *CACHED, f"cache.max_entries={rate:.0f}", "+doc_fields.year=int")
+    overrides = (f"conf={preset}", *CACHED, "cache.max_entries=100", "+doc_fields.year=int")
     with service(work / "state", *overrides) as server, ThreadPoolExecutor(1) as pool:
         mixed = MixedLoad(server.url, rate)
-        httpx.post(f"{server.url}/api/ask", json={"query": QUESTION}).raise_for_status()
         print("| after | MB | threads | file handles | requests | errors |\n|---|---:|---:|---:|---:|---:|")
-        samples, memory = [], {}
+        memory = {}
         for percent in (20, 40, 60, 80, 100):
             load = pool.submit(asyncio.run, mixed.run(seconds / 5))
             samples = []
@@ -206,15 +204,14 @@ def soak(work: Path, preset: str, seconds: float, rate: float) -> None:
                 samples.append(server.process.memory_info().rss / 2**20)
                 time.sleep(0.2)
             load.result()
-            # The median of the last tenth of the time: an ingest that is under way takes some for a moment.
+            # The median of a tenth of the time: an ingest that is under way takes some for a moment.
             memory[percent] = statistics.median(samples[len(samples) // 2 :])
             threads, handles = at_rest(server)
             count, errors = sum(mixed.sent.values()), len(mixed.errors)
             line = f"| {percent} % | {memory[percent]:.1f} | {threads} | {handles} | {count:,} | {errors} |"
             print(line, flush=True)
-    print(
-        f"\nmemory after 80 % / 40 %: {memory[80] / memory[40]:.3f}; slowest request {mixed.slowest_s:.1f} s; {mixed.sent}"
-    )
+    print(f"\nmemory after 80 % / 40 %: {memory[80] / memory[40]:.3f}; slowest request {mixed.slowest_s:.1f} s")
+    print(", ".join(f"{kind} {count}" for kind, count in sorted(mixed.sent.items())))
     if mixed.errors:
         sys.exit("\n".join(mixed.errors[:10]))
 

@@ -243,6 +243,7 @@ def test_an_answer_from_the_cache_says_so(served: Served, tabs: Open) -> None:
     page = tabs(served)
     ask(page, "Is there a yellow door?")
     page.get_by_role("link", name="New chat").first.click()
+    page.locator(".welcome").wait_for()
     ask(page, "Is there a yellow door?")
     expect(page.locator(".badges")).to_have_text("From the cache")
 
