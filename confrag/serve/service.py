@@ -221,6 +221,13 @@ class Pieces(AsyncIterator[str]):
             self._ahead = [await self._take()]
 
     async def _begin(self) -> None:
+        self._service.check_ready()
+        if known := self._service.app.known(*self._question):
+            self._running = asyncio.get_running_loop().create_future()
+            self._running.set_result(known[0])
+            for piece in (known[0].text, None):
+                self._queue.put_nowait(piece)
+            return
         try:
             leave = await asyncio.wait_for(self._service.enter(), self._deadline - time.monotonic())
         except asyncio.TimeoutError:

@@ -17,13 +17,12 @@ from confrag.errors import MissingDependencyError, UserError
 from confrag.schema.serve import ServeSpec
 from confrag.serve.lazyllm_page import check_page
 from confrag.serve.security import Tokens
-from tests.chat import chat_server
+from tests.chat import Fault, chat_server
 from tests.engine import Workplace
 from tests.serve.running import Served, serving
 from tests.serve.test_server import command, refused
 
 FACT = "Buoy seven is painted green. It cannot be <b>missed</b>."
-PROMPT = "{% for turn in history %}({{ turn.content }}) {% endfor %}{{ question }} {{ context }}"
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +30,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A service with the page; its model repeats the last message that it was sent."""
     pytest.importorskip("gradio", reason="LazyLLM's page needs gradio: pip install 'confrag[web]'")
     place = Workplace(tmp_path_factory.mktemp("page"))
-    place.write("buoys.txt", FACT)
-    with chat_server(lambda message: message) as model:
+    place.write(buoys=FACT)
+    with chat_server(lambda message: Fault(400) if "broken" in message else message) as model:
         llm = ("llm=openai_compatible", f"models.llm.base_url={model.url}", "models.llm.model=test")
-        app = place.load("quickstart", *llm, "recall=lexical", f"prompts.answer.user='{PROMPT}'")
+        app = place.load("quickstart", *llm, "recall=lexical")
         handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
         with serving(app, ui="lazyllm") as running:
             assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
@@ -91,7 +90,7 @@ def test_text_stays_text(page: Served, tmp_path: Path) -> None:
     assert f"!\\[picture]({picture})" in shown
     assert "base64" not in shown
     assert "<" not in shown.replace("\\<", "")
-    assert "&lt;b&gt;missed" in shown  # in the answer
+    assert "&lt;b&gt;missed" in shown  # as the model repeats it
     assert "\\<b\\>missed" in shown  # in the source
 
 
@@ -100,9 +99,9 @@ def test_what_was_said_before(page: Served) -> None:
     second = ask(page, "And the other buoy?", "Which buoy is <green>?", first)
     answer, _, _ = second.partition("**Sources**")
     # What was shown is told to the model as it was said: no sources, no escapes.
-    assert "(Which buoy is &lt;green&gt;?) (Which buoy is &lt;green&gt;?" in answer
-    assert "Sources" not in answer
+    assert "user: Which buoy is &lt;green&gt;?\nassistant: Passages:" in answer
     assert "&amp;" not in answer
+    assert "buoys\\.txt" not in answer
 
 
 def test_visitors_are_kept_apart(page: Served) -> None:
@@ -115,13 +114,15 @@ def test_visitors_are_kept_apart(page: Served) -> None:
     with ThreadPoolExecutor(8) as pool:
         for number, shown in enumerate(pool.map(visit, range(8))):
             answer = shown.partition("**Sources**")[0]
-            expected = f"(I am visitor{number}.) (Hello visitor{number}.) Which buoy has visitor{number}?"
-            assert expected in answer
+            assert f"user: I am visitor{number}.\nassistant: Hello visitor{number}." in answer
+            assert f"Question: Which buoy has visitor{number}?" in answer
             assert not [other for other in range(8) if other != number and f"visitor{other}" in answer]
 
 
 def test_a_question_that_fails(page: Served) -> None:
-    assert ask(page, "x" * 5).startswith("xxxxx") or True
+    shown = ask(page, "Which buoy is broken?")
+    assert shown.startswith("the model &#x27;llm&#x27;")
+    assert "Traceback" not in shown
 
 
 def test_an_open_page_does_not_hold_up_the_end(tmp_path: Path) -> None:
