@@ -1,9 +1,13 @@
-"""Writes docs/configuration.md from the schema, its docstrings and the packaged options: python docs/generate.py"""
+"""Writes what is generated of the documentation: python docs/generate.py [FOLDER]
+
+docs/configuration.md from the schema, its docstrings and the packaged options; docs/presets/ from the presets.
+"""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +16,7 @@ from confrag.config.sources import describe, options
 from confrag.registry import FAMILIES
 from confrag.schema.base import Family, Spec
 from confrag.schema.root import Config, Options
-
-PAGE = Path(__file__).with_name("configuration.md")
+from preset_pages import preset_pages
 
 INTRODUCTION = """\
 # The configuration, key by key
@@ -193,5 +196,18 @@ def _docstrings(spec: type[Spec]) -> dict[str, str]:
     }
 
 
+def main(folder: Path) -> None:
+    """Write every generated page below a folder; pages of presets that are gone go, too."""
+    presets = folder / "presets"
+    presets.mkdir(parents=True, exist_ok=True)
+    pages = preset_pages()
+    for old in presets.glob("*.md"):
+        if old.name not in pages:
+            old.unlink()
+    for name, text in pages.items():
+        (presets / name).write_text(text, "utf-8")
+    (folder / "configuration.md").write_text(page(), "utf-8")
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
+    main(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parent)

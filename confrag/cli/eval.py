@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import sys
 import time
 import traceback
@@ -17,7 +16,9 @@ from omegaconf import DictConfig
 
 from confrag.cli.arguments import Arguments, parse
 from confrag.cli.output import reserved_stdout, say
-from confrag.cli.run import hydra_main, hydra_view, shared_overrides
+from confrag.cli.report import compare
+from confrag.cli.sweep import documents, exit_code, launch, planned
+from confrag.cli.launch import config_dir_of, hydra_main, hydra_view
 from confrag.config import Composed, Config, compose, validate
 from confrag.config.compose import plain
 from confrag.config.overrides import quote, split_queries
@@ -51,6 +52,7 @@ examples:
 Figures, a line for each query and a run file of TREC are kept below state_dir (.confrag/runs, .confrag/sweeps)."""
 }
 
+_GOES_ON = "confrag: what is done is kept; the same command with resume=true goes on"
 _log = logging.getLogger("confrag")
 _NO_DATASET = (
     "dataset.path: a value is required here: a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv; "
@@ -68,6 +70,8 @@ def eval(argv: Sequence[str]) -> int:  # noqa: A001 - the verb's name
     if arguments.hydra:
         hydra_view(arguments, overrides)
         return 0
+    if arguments.multirun:
+        return _sweep(arguments, overrides)
     if arguments.multirun:
         return _sweep(arguments, overrides)
     # Before Hydra makes a folder: a mistake must leave nothing behind.
@@ -92,47 +96,29 @@ def eval(argv: Sequence[str]) -> int:  # noqa: A001 - the verb's name
     return 0
 
 
-def _sweep(arguments: Arguments, overrides: list[str]) -> int:
-    """An evaluation for each combination; the exit code is that of the first that failed."""
-    composed = compose(shared_overrides(overrides, arguments), arguments.config_dir)
-    if not (composed.data.get("dataset") or {}).get("path") and not any("dataset.path=" in word for word in overrides):
-        raise UserError(_NO_DATASET)
-    folder = Path(str(composed.data["state_dir"])).expanduser() / "sweeps" / time.strftime("%Y-%m-%d/%H-%M-%S")
-    given = [word.partition("=")[2] for word in overrides if word.lstrip("+").startswith("hydra.sweep.dir=")]
-    if given:
-        folder = Path(given[-1])
-    else:
-        overrides = [*overrides, f"hydra.sweep.dir={quote(str(folder))}"]
+def _sweep(arguments: Arguments, overrides: Sequence[str]) -> int:
+    """Evaluate each of a sweep; what is done is reported, whatever happens to the rest."""
+    sweep = planned("eval", arguments, overrides)
     with reserved_stdout() as out:
         try:
-            # A launcher may send the job to another process, which takes a function of a module only.
-            hydra_main(arguments, overrides, job)
+            launch(sweep, arguments, job)
         except KeyboardInterrupt:
             say(_GOES_ON)
             raise
-        jobs = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*/eval.json"), key=_number)]
-        if _asked_for_json(overrides):
-            out.write(json.dumps({"folder": str(folder), "jobs": jobs}, ensure_ascii=False, indent=2) + "\n")
-        else:
-            from confrag.cli.figures import show_sweep
-
-            show_sweep(jobs, out)
-    say(f"kept in {folder}")
-    return next((job["exit_code"] for job in jobs if job["status"] == "failed"), 0)
+        finally:
+            try:
+                compare([sweep.folder], sweep.folder, out, as_json=_asked_for_json(overrides))
+            except UserError as error:  # no job is done; it must not hide what happened
+                say(f"confrag: {error}")
+    return exit_code(documents(sweep.folder, "eval.json"))
 
 
-def _number(path: Path) -> tuple[int, str]:
-    """Of a job by its folder: as Hydra counts them, others behind."""
-    name = path.parent.name
-    return (int(name), "") if name.isdecimal() else (sys.maxsize, name)
-
-
-def job(config: DictConfig) -> float | list[float]:
-    """Evaluate one configuration of a sweep.
+def job(config: DictConfig) -> float | list[float | None] | None:
+    """Evaluate one configuration of a sweep. A launcher may call it in another process.
 
     Returns:
-        The objective, or a list of them in their order; not a number where it was not measured, or the evaluation
-        failed: the sweep goes on, and ``eval.json`` in the folder of the job says why.
+        The objective, or a list of them in their order; None for what was not measured (Optuna takes that for a
+        failure, and goes on). When the evaluation fails, ``eval.json`` in the folder of the job says why.
     """
     names = config.get("objective") or ["ndcg@10"]
     wanted = [names] if isinstance(names, str) else list(names)
@@ -144,7 +130,7 @@ def job(config: DictConfig) -> float | list[float]:
         if not isinstance(error, ConfragError) or config.get("debug"):
             say("".join(traceback.format_exception(error)).rstrip())
         found = {}
-    values = [math.nan if (value := found.get(name)) is None else value for name in wanted]
+    values = [found.get(name) for name in wanted]
     return values if len(values) > 1 else values[0]
 
 
@@ -152,7 +138,7 @@ def _evaluated(config: DictConfig) -> dict[str, Any]:
     """What ``eval.json`` of the job that Hydra is running holds."""
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
-    composed = plain(config, DictConfig(settings), _config_dir(settings))
+    composed = plain(config, DictConfig(settings), config_dir_of(settings))
     try:
         checked = _validated(composed)
     except ConfragError as error:
@@ -183,12 +169,6 @@ def _validated(composed: Composed) -> Config:
     if config.dataset.path is None:
         raise UserError(_NO_DATASET)
     return config
-
-
-def _config_dir(settings: Any) -> Path | None:
-    """The user's own folder of configurations, as Hydra was given it; the job may run in another process."""
-    given = [source.path for source in settings.runtime.config_sources if source.provider == "command-line"]
-    return user_config_dir(given[0] if given else None)
 
 
 def _asked_for_json(overrides: Sequence[str]) -> bool:

@@ -36,7 +36,7 @@ def _load(argv: Sequence[str], verb: str) -> tuple[Composed, Config | None]:
         raise UserError(f"{verb} looks at one configuration; -m belongs to 'confrag run'")
     _, overrides = split_queries(arguments.overrides)
     if arguments.hydra:
-        from confrag.cli.run import hydra_view
+        from confrag.cli.launch import hydra_view
 
         hydra_view(arguments, overrides)
         return Composed(None, {}), None

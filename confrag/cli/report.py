@@ -8,12 +8,13 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from confrag.cli.arguments import Arguments, parse
 from confrag.cli.output import say
 from confrag.errors import UserError, nearest
 
-__all__ = ["USAGE", "report"]
+__all__ = ["USAGE", "compare", "report"]
 
 USAGE = {
     "report": """\
@@ -79,19 +80,45 @@ def _sorted(words: Sequence[str], verb: str) -> tuple[list[str], dict[str, str]]
 def _compare(folders: Sequence[str], options: dict[str, str]) -> int:
     if options.get("output", "text") not in ("text", "json"):
         raise UserError(f"output = {options['output']!r}: must be text or json")
+    out = Path(options.get("out") or (folders[0] if len(folders) == 1 else "report")).expanduser()
+    as_json = options.get("output") == "json"
+    compare(folders, out, sys.stdout, as_json=as_json, baseline=options.get("baseline"), metric=options.get("metric"))
+    return 0
+
+
+def compare(
+    folders: Sequence[str | Path],
+    folder: Path,
+    out: TextIO,
+    *,
+    as_json: bool,
+    baseline: str | None = None,
+    metric: str | None = None,
+) -> None:
+    """Write the report of some folders into another one, and show its table.
+
+    Args:
+        folders: of sweeps or jobs.
+        folder: where the report goes.
+        out: where the table goes, or the whole as JSON.
+        as_json: which of these.
+        baseline: see `confrag.report.build`.
+        metric: see there.
+
+    Raises:
+        UserError: nothing in the folders can be compared, or nothing be written.
+    """
     from confrag.report import build, read, table, write
 
     results = read(folders)
-    data = build(results, options.get("baseline"), options.get("metric"))
-    out = options.get("out") or (folders[0] if len(folders) == 1 else "report")
-    page, *_ = write(data, results, Path(out).expanduser())
-    if options.get("output") == "json":
-        sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+    data = build(results, baseline, metric)
+    page, *_ = write(data, results, folder)
+    if as_json:
+        out.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
     else:
-        width = os.get_terminal_size().columns if sys.stdout.isatty() else None
-        sys.stdout.write(table(data, width and max(width, _TERMINAL)))
+        width = os.get_terminal_size(out.fileno()).columns if out.isatty() else None
+        out.write(table(data, width and max(width, _TERMINAL)))
     say(f"report: {page}")
-    return 0
 
 
 def _export(folders: Sequence[str], options: dict[str, str], arguments: Arguments) -> int:

@@ -91,69 +91,6 @@ def run(argv: Sequence[str]) -> int:
     return next((job["exit_code"] for job in jobs if job["exit_code"]), 0)
 
 
-def shared_overrides(overrides: Sequence[str], arguments: Arguments) -> list[str]:
-    """The overrides that every job of a sweep shares.
-
-    Raises:
-        UserError: an option to sweep over that does not exist.
-    """
-    folder = user_config_dir(arguments.config_dir)
-    groups = group_names(folder)
-    shared = []
-    for override in OverridesParser.create().parse_overrides(normalize(overrides, groups)):
-        if not override.is_sweep_override():
-            shared.append(str(override.input_line))
-        elif override.is_choice_sweep() and override.key_or_group in groups:
-            for option in override.sweep_string_iterator():
-                check_option(override.key_or_group, option, folder)
-    return shared
-
-
-def hydra_view(arguments: Arguments, overrides: Sequence[str]) -> None:
-    """Let Hydra print one of its views of a configuration (``--cfg job``, ``--info``)."""
-    # Hydra prints by logging, which would complain of every line that a reader like `head` does not take.
-    logging.raiseExceptions = False
-    hydra_main(arguments, overrides, lambda config: None)
-
-
-def hydra_main(arguments: Arguments, overrides: Sequence[str], job: Any) -> None:
-    """Have Hydra call `job` with the configuration, or with each of a sweep.
-
-    Raises:
-        UserError: it does not compose. What `job` raises is passed on.
-    """
-    folder = user_config_dir(arguments.config_dir)
-    flags = [*arguments.hydra, *(["--multirun"] if arguments.multirun else [])]
-    if folder:
-        flags += ["--config-dir", str(folder)]
-    command = ["confrag", *flags, *normalize(overrides, group_names(folder))]
-    with _argv(command):
-        main = hydra.main(config_path=f"pkg://{CONFIG_MODULE}", config_name="config", version_base="1.3")
-        try:
-            main(job)()
-        except ConfragError:
-            raise
-        except Exception as error:
-            if type(error).__module__.split(".")[0] in ("hydra", "omegaconf", "yaml"):
-                raise explain(error, folder) from None
-            raise
-
-
-@contextmanager
-def _argv(command: list[str]) -> Iterator[None]:
-    """Hydra reads the process's own arguments; and with this variable set it leaves exceptions to us."""
-    saved, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
-    sys.argv, os.environ["HYDRA_FULL_ERROR"] = command, "1"
-    try:
-        yield
-    finally:
-        sys.argv = saved
-        if full is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = full
-
-
 def _job(config: DictConfig, arguments: Arguments, out: TextIO, jobs: list[dict[str, Any]]) -> None:
     settings = HydraConfig.get()
     overrides = [o.lstrip("+") for o in settings.overrides.task if not o.lstrip("+").startswith(("query=", "output="))]

@@ -20,12 +20,37 @@ from yaml import YAMLError
 
 from confrag.config.overrides import leaves, normalize, quote
 from confrag.config.sources import check_files, check_option, first_fault, group_names, user_config_dir
-from confrag.errors import UserError
+from confrag.errors import MissingDependencyError, UserError
 
-__all__ = ["CONFIG_MODULE", "Composed", "check_hydra", "compose", "explain", "plain"]
+__all__ = [
+    "CONFIG_MODULE",
+    "PLUGINS",
+    "Composed",
+    "SweepSettings",
+    "check_hydra",
+    "compose",
+    "compose_sweep",
+    "explain",
+    "plain",
+]
 
 CONFIG_MODULE = "confrag.conf"
 
+PLUGINS = {
+    ("hydra/sweeper", "optuna"): ("hydra-optuna-sweeper", "sweep"),
+    ("hydra/launcher", "joblib"): ("hydra-joblib-launcher", "sweep"),
+    ("hydra/launcher", "ray"): ("hydra-ray-launcher", "ray"),
+}
+"""Group and option of a plugin of Hydra -> its package, and the extra of confrag that installs it."""
+
+_CODE = {
+    "_target_": ("hydra.", "hydra_plugins.", "optuna.samplers."),
+    "class": ("logging.",),
+    "()": (),
+    "custom_search_space": (),
+    "worker_process_setup_hook": (),
+}
+"""Keys below ``hydra`` that name Python code -> what their values may begin with."""
 _lock = threading.Lock()
 
 
@@ -48,6 +73,20 @@ class Composed:
     config_dir: Path | None = None
 
 
+class SweepSettings:
+    """What Hydra is to do in a multirun.
+
+    Attributes:
+        folder: of the sweep.
+        sweeper: the settings of what chooses the jobs.
+        launcher: the settings of what starts them.
+    """
+
+    def __init__(self, hydra: DictConfig) -> None:
+        self.folder = Path(str(hydra.sweep.dir)).expanduser().absolute()
+        self.sweeper, self.launcher = (OmegaConf.to_container(hydra[name]) for name in ("sweeper", "launcher"))
+
+
 def compose(overrides: Sequence[str], config_dir: str | Path | None = None) -> Composed:
     """Compose the packaged configuration with overrides.
 
@@ -58,6 +97,11 @@ def compose(overrides: Sequence[str], config_dir: str | Path | None = None) -> C
     Raises:
         UserError: an option, file or override that does not exist or cannot be read.
     """
+    return compose_sweep(overrides, config_dir)[0]
+
+
+def compose_sweep(overrides: Sequence[str], config_dir: str | Path | None = None) -> tuple[Composed, SweepSettings]:
+    """`compose`, with what Hydra is to do in a multirun. Arguments and errors are the same."""
     folder = user_config_dir(config_dir)
     arguments = normalize(overrides, group_names(folder))
     search = [f"hydra.searchpath=[{quote(f'file://{folder}')}]"] if folder else []
@@ -66,7 +110,7 @@ def compose(overrides: Sequence[str], config_dir: str | Path | None = None) -> C
             with initialize_config_module(CONFIG_MODULE, version_base="1.3", job_name="confrag"):
                 config = hydra_compose("config", [*arguments, *search], return_hydra_config=True)
                 check_hydra(config.hydra)
-                return plain(config, config.hydra, folder)
+                return plain(config, config.hydra, folder), SweepSettings(config.hydra)
         except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError, RecursionError) as error:
             raise explain(error, folder) from None
 
@@ -109,6 +153,9 @@ def explain(error: Exception, config_dir: Path | None) -> UserError:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
         group = group.removeprefix("/")
+        if (group, option) in PLUGINS:
+            package, extra = PLUGINS[group, option]
+            return MissingDependencyError(package, f"pip install 'confrag[{extra}]'", f"{group}={option}")
         try:
             check_option(group, option, config_dir)
         except UserError as unknown:
@@ -133,8 +180,7 @@ def check_hydra(hydra: DictConfig) -> None:
     """
     for path, value in leaves(OmegaConf.to_container(hydra, resolve=False), "hydra"):
         key = path.rpartition(".")[2]
-        own = {"_target_": ("hydra.", "hydra_plugins."), "class": ("logging.",), "()": ()}.get(key)
-        if own is not None and not str(value).startswith(own):
+        if value is not None and (own := _CODE.get(key)) is not None and not str(value).startswith(own):
             raise UserError(f"{path} = {value!r}: a configuration may not name Python code")
 
 

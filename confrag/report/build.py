@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -45,8 +46,7 @@ def build(results: Results, baseline: str | None = None, metric: str | None = No
     tables = {name: table(done, queries, name) for name in names}
     scores = tables[chosen]
     entries = _leaderboard(done, tables, scores, chosen)
-    named = baseline if baseline is not None else next((s.baseline for s in results.sweeps if s.baseline), None)
-    reference = find_job(done, str(named), "baseline") if named is not None else None
+    reference = find_job(done, baseline, "baseline") if baseline is not None else _declared_baseline(results)
     best = next((job.name for job in done if entries and job.name == entries[0]["name"]), None)
     _against(entries, "against_best", _row(done, best), done, scores)
     if reference:
@@ -98,6 +98,15 @@ def find_job(jobs: Sequence[Job], wanted: str, option: str) -> Job:
         f"{option}={wanted}: there is no such job that is done; known: {known}"
         + (f". Did you mean '{hint}'?" if hint else "")
     )
+
+
+def _declared_baseline(results: Results) -> Job | None:
+    """The baseline that a sweep names; None where that job failed: its report is due all the same."""
+    for sweep in results.sweeps:
+        if sweep.baseline:
+            with suppress(UserError):
+                return find_job(results.done, str(sweep.baseline), "baseline")
+    return None
 
 
 def _metric(wanted: str | None, names: Sequence[str], results: Results) -> str:

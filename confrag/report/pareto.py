@@ -19,7 +19,9 @@ def front(points: Sequence[Sequence[float]]) -> list[bool]:
     Args:
         points: `[n, axes]`.
     """
-    table: NDArray[np.float64] = np.asarray(points, dtype=np.float64).reshape(len(points), -1)
+    if not points:
+        return []
+    table: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
     not_worse = np.all(table[:, None] <= table[None], axis=2)
     better = np.any(table[:, None] < table[None], axis=2)
     beaten: NDArray[np.bool_] = np.any(not_worse & better, axis=0)

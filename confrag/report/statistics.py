@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ __all__ = ["ALPHA", "RESAMPLES", "Comparison", "compare", "groups", "holm", "int
 ALPHA = 0.05
 RESAMPLES = 10_000
 _SEED = 20_240_229
-_CHUNK = 2_000
+_CHUNK = 1_000
 _EXACT = 13  # 2 ** 13 sign patterns are fewer than RESAMPLES
 
 Scores = NDArray[np.float64]
@@ -165,25 +165,28 @@ def groups(scores: Scores) -> list[int]:
     return result
 
 
-def _draws(n: int) -> Any:
-    """(start, how often each query was drawn `[chunk, n]`), the same for each call."""
+def _draws(n: int) -> Iterator[tuple[int, Scores]]:
+    """(start, how often each query was drawn `[chunk, n]`), the same at each call."""
     weights = _weights(n)
     return ((start, weights[start : start + _CHUNK].astype(np.float64)) for start in range(0, RESAMPLES, _CHUNK))
 
 
 @lru_cache(maxsize=4)
-def _weights(n: int) -> NDArray[np.uint8]:
+def _weights(n: int) -> NDArray[np.uint16]:
     drawn = np.random.default_rng(_SEED).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-    return drawn.astype(np.uint8)
+    return drawn.astype(np.uint16)
 
 
-def _signs(n: int) -> Any:
-    """Patterns of signs, `[chunk, n]` each."""
+def _signs(n: int) -> Iterator[Scores]:
+    """Patterns of signs, `[chunk, n]` each, the same at each call."""
+    patterns = _patterns(n)
+    return (patterns[start : start + _CHUNK].astype(np.float64) for start in range(0, len(patterns), _CHUNK))
+
+
+@lru_cache(maxsize=4)
+def _patterns(n: int) -> NDArray[np.int8]:
     if n <= _EXACT:
         bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
-        yield bits * 2.0 - 1.0
-        return
-    random = np.random.default_rng(_SEED)
-    for start in range(0, RESAMPLES - 1, _CHUNK):
-        count = min(_CHUNK, RESAMPLES - 1 - start)
-        yield random.integers(0, 2, size=(count, n), dtype=np.int8) * 2.0 - 1.0
+    else:
+        bits = np.random.default_rng(_SEED).integers(0, 2, size=(RESAMPLES - 1, n), dtype=np.int8)
+    return (bits * 2 - 1).astype(np.int8)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ def write(data: Mapping[str, Any], results: Results, folder: Path) -> tuple[Path
             unfinished.write_text(text, "utf-8", newline="")
             unfinished.replace(path)
         except OSError as error:
+            with suppress(OSError):
+                unfinished.unlink()
             raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
-        finally:
-            unfinished.unlink(missing_ok=True)
     return tuple(folder / name for name in contents)
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import pytest
 from pydantic import BaseModel
 
+from confrag.config.sources import options
 from confrag.registry import FAMILIES
 from confrag.schema.base import Family
 from confrag.schema.root import Config, Options
@@ -53,12 +54,17 @@ def _hints(spec: type[BaseModel]) -> dict[str, Any]:
     return {field.alias or key: hints[key] for key, field in spec.model_fields.items()}
 
 
-def test_the_page_is_the_generated_one(tmp_path: Path) -> None:
-    copy = tmp_path / "generate.py"
-    copy.write_text((ROOT / "docs" / "generate.py").read_text("utf-8"), "utf-8")
-    subprocess.run([sys.executable, copy], check=True, timeout=120)
-    generated = (tmp_path / "configuration.md").read_text("utf-8")
-    assert generated == PAGE, "out of date; run: python docs/generate.py"
+def test_the_pages_are_the_generated_ones(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "docs" / "generate.py", tmp_path], check=True, timeout=120)
+    generated = {path.relative_to(tmp_path).as_posix(): path.read_text("utf-8") for path in tmp_path.rglob("*.md")}
+    assert {f"presets/{name}.md" for name in options("conf")} | {"presets/index.md"} == generated.keys() - {
+        "configuration.md"
+    }
+    written = {name: (ROOT / "docs" / name).read_text("utf-8") for name in generated}
+    assert written == generated, "out of date; run: python docs/generate.py"
+    assert sorted(path.name for path in (ROOT / "docs" / "presets").glob("*.md")) == sorted(
+        name.removeprefix("presets/") for name in generated if name.startswith("presets/")
+    )
 
 
 def test_top_level_keys() -> None:

@@ -18,7 +18,7 @@ from confrag.schema.serve import ServeSpec
 from confrag.serve.lazyllm_page import check_page
 from confrag.serve.security import Tokens
 from tests.chat import Fault, chat_server
-from tests.engine import Workplace
+from tests.engine import Workplace, hashed_registered
 from tests.serve.running import Served, serving
 from tests.serve.test_server import command, refused
 
@@ -31,13 +31,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     pytest.importorskip("gradio", reason="LazyLLM's page needs gradio: pip install 'confrag[web]'")
     place = Workplace(tmp_path_factory.mktemp("page"))
     place.write(buoys=FACT)
-    with chat_server(lambda message: Fault(400) if "broken" in message else message) as model:
+    with hashed_registered(), chat_server(lambda said: Fault(400) if "broken" in said else said) as model:
         llm = ("llm=openai_compatible", f"models.llm.base_url={model.url}", "models.llm.model=test")
         app = place.load("quickstart", *llm, "recall=lexical")
         handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
         with serving(app, ui="lazyllm") as running:
             assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
             yield running
+            running.service.stop()  # as a signal does: the clients hold connections open
 
 
 def ask(served: Served, question: str, *turns: str) -> str:
@@ -46,7 +47,9 @@ def ask(served: Served, question: str, *turns: str) -> str:
 
     client = Client(f"{served.url}/lazyllm/", verbose=False)
     roles = ("user", "assistant") * len(turns)
-    said = [{"role": role, "content": text} for role, text in zip(roles, turns, strict=False)]
+    said = [
+        {"role": role, "content": [{"type": "text", "text": text}]} for role, text in zip(roles, turns, strict=False)
+    ]
     _, asked = client.predict({"text": question, "files": []}, said, api_name="/_prepare")
     shown, log = client.predict(bool(turns), asked, False, True, api_name="/_respond_stream")
     assert log == ""
@@ -140,14 +143,14 @@ def test_an_open_page_does_not_hold_up_the_end(tmp_path: Path) -> None:
         (
             {"host": "0.0.0.0"},
             Tokens(None, "secret"),
-            "serve.ui = 'lazyllm', serve.host = '0.0.0.0': LazyLLM's page sends no token, so that everybody who reaches "
-            "it could ask. Take serve.host=127.0.0.1, or the page that does: serve.ui=page",
+            "serve.ui = 'lazyllm', serve.host = '0.0.0.0': LazyLLM's page sends no token, so that everybody who "
+            "reaches it could ask. Take serve.host=127.0.0.1, or the page that does: serve.ui=page",
         ),
         (
             {"write_token_env": "MY_TOKEN"},
             Tokens(None, "secret"),
-            "serve.ui = 'lazyllm': LazyLLM's page sends no token, and MY_TOKEN holds one. Unset it, or take the page that "
-            "asks for it: serve.ui=page",
+            "serve.ui = 'lazyllm': LazyLLM's page sends no token, and MY_TOKEN holds one. Unset it, or take the page "
+            "that asks for it: serve.ui=page",
         ),
         (
             {"workers": 2},

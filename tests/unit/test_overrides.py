@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from confrag.cli.arguments import parse
-from confrag.cli.run import _hydra_main
+from confrag.cli.launch import hydra_main
 from confrag.config import compose, load
 from confrag.config.overrides import normalize, quote, split_queries, unquote
 from confrag.errors import UserError
@@ -128,7 +128,7 @@ def test_no_question_is_split_in_a_sweep(tmp_path: Path, monkeypatch: pytest.Mon
         "llm=extractive,smollm2",
         f"++query=[{','.join(map(quote, PHRASES))}]",
     ]
-    _hydra_main(parse(["-m"]), overrides, lambda config: seen.append((config.retrievers.chunk.topk, config.query[:])))
+    hydra_main(parse(["-m"]), overrides, lambda config: seen.append((config.retrievers.chunk.topk, config.query[:])))
     assert seen == [(topk, PHRASES) for topk in (3, 3, 5, 5)]
 
 

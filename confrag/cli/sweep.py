@@ -1,0 +1,193 @@
+"""Sweeps: multiruns of Hydra. Their jobs may run in other processes, so that all they say is read from their folders."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from confrag.cli.arguments import Arguments
+from confrag.cli.launch import hydra_main, shared_overrides
+from confrag.config.compose import Composed, SweepSettings, compose_sweep
+from confrag.config.overrides import normalize, quote
+from confrag.config.sources import group_names, user_config_dir
+from confrag.errors import UserError
+from confrag.schema.evaluation import COSTS
+
+__all__ = ["Sweep", "documents", "exit_code", "launch", "planned"]
+
+SWEEP = "sweep.json"
+FORMAT = 1
+"""Of ``sweep.json``."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that composes, before its first job.
+
+    Attributes:
+        folder: in which each job has its own.
+        overrides: for Hydra; the folder is fixed by them, for all processes.
+        command: what was typed, word by word.
+        swept: key -> values that it takes, or the interval or range that they are drawn from.
+        objective: names of the metrics that it is after.
+        quiet: the libraries that choose and start jobs keep their messages to themselves.
+    """
+
+    folder: Path
+    overrides: tuple[str, ...]
+    command: tuple[str, ...]
+    swept: Mapping[str, Sequence[str]]
+    objective: tuple[str, ...]
+    quiet: bool
+
+
+def planned(verb: str, arguments: Arguments, overrides: Sequence[str]) -> Sweep:
+    """Look a sweep over before anything is written or a model is loaded.
+
+    Raises:
+        UserError: what the jobs share does not compose, an option does not exist, a plugin of Hydra is not installed,
+            or the folder holds another sweep.
+    """
+    composed, settings = compose_sweep(shared_overrides(overrides, arguments), arguments.config_dir)
+    typed = _parsed(overrides, arguments)
+    if (settings.folder / SWEEP).is_file() and not composed.data.get("resume"):
+        raise UserError(
+            f"hydra.sweep.dir = '{settings.folder}': a sweep is in it already; take another folder, or go on with it "
+            "by resume=true"
+        )
+    named = composed.data.get("objective") or "ndcg@10"
+    objective = (str(named),) if isinstance(named, str) else tuple(map(str, named))
+    ours = [f"hydra.sweep.dir={quote(str(settings.folder))}", *_defaults(composed, settings, objective, typed)]
+    flags = ["-m", *(["--config-dir", arguments.config_dir] if arguments.config_dir else [])]
+    return Sweep(
+        folder=settings.folder,
+        overrides=(*overrides, *ours),
+        command=("confrag", verb, *flags, *overrides),
+        swept=_swept([*_parameters(settings), *typed]),
+        objective=objective,
+        quiet=not composed.data.get("verbose"),
+    )
+
+
+def launch(sweep: Sweep, arguments: Arguments, job: Callable[[DictConfig], Any]) -> None:
+    """Have Hydra run the jobs, and note the sweep in its folder.
+
+    Args:
+        sweep: see `planned`.
+        arguments: of the command line.
+        job: a function of a module, which other processes can import. It tells of a failure in the folder of the job,
+            and returns None (an exception would end the sweep).
+
+    Raises:
+        UserError: it does not compose after all. What a launcher raises is passed on.
+    """
+    for number, _ in _folders(sweep.folder):
+        for name in ("eval.json", "run.json"):  # of an interrupted one, which is taken up here
+            (number / name).unlink(missing_ok=True)
+    about = {"format": FORMAT, "command": list(sweep.command), "sweep": sweep.swept, "objective": list(sweep.objective)}
+    about |= {"baseline": None, "started": _now(), "ended": None}
+    if sweep.quiet:
+        _silence()
+    try:
+        _write(sweep.folder, about)
+        hydra_main(arguments, sweep.overrides, job)
+    except ValueError as error:
+        # Optuna has no best trial when every job failed; the jobs have said why.
+        if "No trials are completed yet" not in str(error):
+            raise
+    finally:
+        _write(sweep.folder, about | {"ended": _now()})
+
+
+def documents(folder: Path, name: str) -> list[dict[str, Any]]:
+    """What the jobs of a sweep have written: the files of this name, in the order of the jobs."""
+    return [json.loads((child / name).read_text("utf-8")) for child, _ in _folders(folder) if (child / name).is_file()]
+
+
+def exit_code(jobs: Sequence[Mapping[str, Any]]) -> int:
+    """The code of the first job that failed; 0 where none did."""
+    return next((int(job["exit_code"]) for job in jobs if job.get("exit_code")), 0)
+
+
+def _folders(folder: Path) -> list[tuple[Path, int]]:
+    found = [(child, int(child.name)) for child in folder.glob("*") if child.name.isdecimal() and child.is_dir()]
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def _parsed(overrides: Sequence[str], arguments: Arguments) -> list[Override]:
+    groups = group_names(user_config_dir(arguments.config_dir))
+    return list(OverridesParser.create().parse_overrides(normalize(overrides, groups)))
+
+
+def _parameters(settings: SweepSettings) -> Iterator[Override]:
+    """What the configuration itself sweeps over."""
+    for key, value in (settings.sweeper.get("params") or {}).items():
+        yield OverridesParser.create().parse_override(f"{key}={value}")
+
+
+def _swept(overrides: Sequence[Override]) -> dict[str, list[str]]:
+    swept = {}
+    for override in overrides:
+        if override.is_sweep_override():
+            line = str(override.input_line)
+            listed = override.is_discrete_sweep() and not override.is_range_sweep()
+            values = list(override.sweep_string_iterator()) if listed else [line.partition("=")[2]]
+            swept[override.key_or_group] = values
+    return swept
+
+
+def _defaults(
+    composed: Composed, settings: SweepSettings, objective: Sequence[str], typed: Sequence[Override]
+) -> list[str]:
+    """What a plugin is told where the user has left it as it comes."""
+    given = {override.key_or_group for override in typed}
+    sweeper, launcher = settings.sweeper, settings.launcher
+    wanted: list[tuple[str, object, object]] = []
+    if "hydra_optuna_sweeper" in sweeper["_target_"]:
+        directions = ["minimize" if name in COSTS else "maximize" for name in objective]
+        alone = "basic_launcher" in launcher["_target_"]
+        direction = getattr(sweeper["direction"], "name", sweeper["direction"])
+        wanted += [
+            ("hydra.sweeper.direction", direction == "minimize", f"[{','.join(directions)}]"),
+            # A job that failed has its place in the report; the search goes on without it.
+            ("hydra.sweeper.max_failure_rate", sweeper["max_failure_rate"] == 0.0, 1.0),
+            # Several at once know less of each other; where they run one after the other, that gains nothing.
+            ("hydra.sweeper.n_jobs", alone and sweeper["n_jobs"] == 2, 1),
+            # The same call, the same jobs: an interrupted sweep goes on where it was.
+            ("hydra.sweeper.sampler.seed", sweeper["sampler"].get("seed", 0) is None, composed.data["eval"]["seed"]),
+        ]
+    if "hydra_ray_launcher.ray_launcher" in launcher["_target_"]:
+        untold = launcher["ray"]["init"].get("address") is None
+        wanted += [("hydra.launcher.ray.init.include_dashboard", untold, "false")]
+    return [f"{key}={value}" for key, untouched, value in wanted if untouched and key not in given]
+
+
+def _silence() -> None:
+    """Keep a library that chooses jobs from telling of each on standard error: confrag does."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"optuna|hydra_plugins")
+    for name in ("optuna", "hydra_plugins"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _write(folder: Path, about: Mapping[str, Any]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / f".{SWEEP}"
+        unfinished.write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", "utf-8")
+        unfinished.replace(folder / SWEEP)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
