@@ -2,7 +2,7 @@
 # make test   everything the tests need, then the tests
 # make test-crash  ingests that are killed at random moments, 100 of them (a few minutes)
 # make test-cache  2,000 edits and questions on each cache, and a Redis that restarts under load (two minutes)
-# make test-serve  2,000 questions of 64 clients at once, each answer to its own question (a minute)
+# make test-serve  2,000 questions of 64 clients at once, and a minute of requests of every kind (two minutes)
 # make test-vllm   a real vLLM on the CPU, in an environment of its own (4 GB, some minutes)
 # make bench-vllm  how fast it is there, beside llama.cpp (ten minutes)
 # make lint   ruff, mypy --strict, import directions
@@ -32,7 +32,8 @@ test-cache: $(VENV)/.test
 	CONFRAG_CACHE_STEPS=2000 $(BIN)/python -m pytest tests/integration/test_cache.py
 
 test-serve: $(VENV)/.test
-	CONFRAG_SERVE_QUESTIONS=2000 $(BIN)/python -m pytest tests/serve/test_admission.py
+	CONFRAG_SERVE_QUESTIONS=2000 CONFRAG_SERVE_SECONDS=60 \
+		$(BIN)/python -m pytest tests/serve/test_admission.py tests/serve/test_load.py
 
 test-vllm: $(VENV)/.test $(VLLM)/.ready
 	CONFRAG_VLLM=$(VLLM) $(BIN)/python -m pytest tests/vllm

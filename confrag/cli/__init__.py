@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "cache": ("confrag.cli.cache", "the embedding cache: stats, clear"),
     "eval": ("confrag.cli.eval", "how good a configuration is, on a dataset; with -m, each of a sweep"),
     "report": ("confrag.cli.report", "compare what was evaluated, in a page and a table; export the best as a preset"),
+    "rerun": ("confrag.cli.rerun", "do a job of run or eval again, and say what differs"),
     "bench": ("confrag.cli.bench", "measure this machine: startup, index, parallel, cache, model"),
     "doctor": ("confrag.cli.doctor", "what is installed, what is missing, which servers answer"),
 }

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
-import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,14 +14,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from confrag.cli.arguments import Arguments, parse
+from confrag.cli.launch import config_dir_of, hydra_main, hydra_view
 from confrag.cli.output import reserved_stdout, say
 from confrag.cli.report import compare
 from confrag.cli.sweep import documents, exit_code, launch, planned
-from confrag.cli.launch import config_dir_of, hydra_main, hydra_view
 from confrag.config import Composed, Config, compose, validate
 from confrag.config.compose import plain
-from confrag.config.overrides import quote, split_queries
-from confrag.config.sources import user_config_dir
+from confrag.config.overrides import split_queries
 from confrag.errors import ConfragError, UserError
 
 __all__ = ["USAGE", "eval", "job"]
@@ -72,8 +70,6 @@ def eval(argv: Sequence[str]) -> int:  # noqa: A001 - the verb's name
         return 0
     if arguments.multirun:
         return _sweep(arguments, overrides)
-    if arguments.multirun:
-        return _sweep(arguments, overrides)
     # Before Hydra makes a folder: a mistake must leave nothing behind.
     _validated(compose(overrides, arguments.config_dir))
     documents: list[dict[str, Any]] = []
@@ -97,8 +93,11 @@ def eval(argv: Sequence[str]) -> int:  # noqa: A001 - the verb's name
 
 
 def _sweep(arguments: Arguments, overrides: Sequence[str]) -> int:
-    """Evaluate each of a sweep; what is done is reported, whatever happens to the rest."""
+    """Evaluate each of a sweep. What is done is reported, whatever becomes of the rest."""
     sweep = planned("eval", arguments, overrides)
+    if not sweep.sets("dataset.path"):
+        raise UserError(_NO_DATASET)
+    as_json = _asked_for_json(overrides)
     with reserved_stdout() as out:
         try:
             launch(sweep, arguments, job)
@@ -106,11 +105,12 @@ def _sweep(arguments: Arguments, overrides: Sequence[str]) -> int:
             say(_GOES_ON)
             raise
         finally:
-            try:
-                compare([sweep.folder], sweep.folder, out, as_json=_asked_for_json(overrides))
-            except UserError as error:  # no job is done; it must not hide what happened
-                say(f"confrag: {error}")
-    return exit_code(documents(sweep.folder, "eval.json"))
+            with suppress(UserError):  # no job is done; each has said why
+                compare([sweep.folder], sweep.folder, None if as_json else out)
+        jobs = documents(sweep.folder, "eval.json")
+        if as_json:
+            out.write(json.dumps({"folder": str(sweep.folder), "jobs": jobs}, ensure_ascii=False, indent=2) + "\n")
+    return exit_code(jobs)
 
 
 def job(config: DictConfig) -> float | list[float | None] | None:
@@ -125,7 +125,8 @@ def job(config: DictConfig) -> float | list[float | None] | None:
     try:
         found: Mapping[str, float | None] = _evaluated(config)["objective"]
     except Exception as error:  # noqa: BLE001 - it must not end the sweep
-        number, overrides = HydraConfig.get().job.num, ", ".join(HydraConfig.get().overrides.task)
+        settings = HydraConfig.get()
+        number, overrides = settings.job.num, ", ".join(word.lstrip("+") for word in settings.overrides.task)
         say(f"confrag: job {number} ({overrides}) failed: {error}")
         if not isinstance(error, ConfragError) or config.get("debug"):
             say("".join(traceback.format_exception(error)).rstrip())

@@ -71,7 +71,7 @@ def shared_overrides(overrides: Sequence[str], arguments: Arguments) -> list[str
     return shared
 
 
-def config_dir_of(settings: DictConfig) -> Path | None:
+def config_dir_of(settings: Any) -> Path | None:
     """The user's own folder of configurations, as Hydra's settings of a job have it: the job may run in a process that
     knows no command line.
     """

@@ -81,17 +81,23 @@ def _compare(folders: Sequence[str], options: dict[str, str]) -> int:
     if options.get("output", "text") not in ("text", "json"):
         raise UserError(f"output = {options['output']!r}: must be text or json")
     out = Path(options.get("out") or (folders[0] if len(folders) == 1 else "report")).expanduser()
-    as_json = options.get("output") == "json"
-    compare(folders, out, sys.stdout, as_json=as_json, baseline=options.get("baseline"), metric=options.get("metric"))
+    compare(
+        folders,
+        out,
+        sys.stdout,
+        as_json=options.get("output") == "json",
+        baseline=options.get("baseline"),
+        metric=options.get("metric"),
+    )
     return 0
 
 
 def compare(
     folders: Sequence[str | Path],
     folder: Path,
-    out: TextIO,
+    out: TextIO | None,
     *,
-    as_json: bool,
+    as_json: bool = False,
     baseline: str | None = None,
     metric: str | None = None,
 ) -> None:
@@ -100,7 +106,7 @@ def compare(
     Args:
         folders: of sweeps or jobs.
         folder: where the report goes.
-        out: where the table goes, or the whole as JSON.
+        out: where the table goes, or the whole as JSON; None: nowhere.
         as_json: which of these.
         baseline: see `confrag.report.build`.
         metric: see there.
@@ -113,9 +119,9 @@ def compare(
     results = read(folders)
     data = build(results, baseline, metric)
     page, *_ = write(data, results, folder)
-    if as_json:
+    if out and as_json:
         out.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
-    else:
+    elif out:
         width = os.get_terminal_size(out.fileno()).columns if out.isatty() else None
         out.write(table(data, width and max(width, _TERMINAL)))
     say(f"report: {page}")

@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+import traceback
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-import hydra
-import yaml
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from confrag.cli.arguments import Arguments, parse
-from confrag.cli.output import reserved_stdout, say
+from confrag.cli.launch import config_dir_of, hydra_main, hydra_view
+from confrag.cli.output import kept_stdout, reserved_stdout, say
 from confrag.cli.questions import questions_of
-from confrag.config.compose import CONFIG_MODULE, Composed, compose, explain, plain
-from confrag.config.overrides import normalize, quote, split_queries
-from confrag.config.sources import check_option, group_names, user_config_dir
+from confrag.cli.sweep import documents, exit_code, launch, planned
+from confrag.config.compose import Composed, compose, plain
+from confrag.config.overrides import quote, split_queries
 from confrag.config.validate import validate
 from confrag.errors import ConfragError
+from confrag.evaluate.outputs import now, write_config
+from confrag.evaluate.written import write_json
 
 if TYPE_CHECKING:
     from confrag.config import Config
     from confrag.runtime.app import App
     from confrag.runtime.results import Answer
 
-__all__ = ["USAGE", "hydra_main", "hydra_view", "run", "shared_overrides"]
+__all__ = ["USAGE", "job", "keep", "load", "run"]
+
+KEPT = "run.json"
+_ABOUT = ("overrides", "exit_code", "error", "provenance")
+"""Keys of a job's file beside those that ``output=json`` shows."""
 
 USAGE = {
     "run": """\
@@ -68,78 +72,135 @@ def run(argv: Sequence[str]) -> int:
     if arguments.hydra:
         hydra_view(arguments, overrides)
         return 0
-    # Before Hydra makes the job's folder: a mistake must leave nothing behind.
     if arguments.multirun:
-        compose(shared_overrides(overrides, arguments), arguments.config_dir)
-    else:
-        questions_of(validate(compose(overrides, arguments.config_dir)))
-    jobs: list[dict[str, Any]] = []
-    failures: list[Exception] = []
-    with reserved_stdout() as out:
+        return _sweep(arguments, overrides)
+    # Before Hydra makes the job's folder: a mistake must leave nothing behind.
+    questions_of(validate(compose(overrides, arguments.config_dir)))
+    failures: list[BaseException] = []
+    with reserved_stdout():
 
-        def job(config: DictConfig) -> None:
+        def single(config: DictConfig) -> None:
             try:
-                _job(config, arguments, out, jobs)
-            except Exception as error:  # noqa: BLE001 - raised below, where Hydra does not comment on it
+                _executed(config, sweep=False)
+            except BaseException as error:  # noqa: BLE001 - raised below, where Hydra does not comment on it
                 failures.append(error)
 
-        hydra_main(arguments, overrides, job)
+        hydra_main(arguments, overrides, single)
         if failures:
             raise failures[0]
-        if arguments.multirun:
-            _summary(jobs, out, any(o.lstrip("+") == "output=json" for o in overrides))
-    return next((job["exit_code"] for job in jobs if job["exit_code"]), 0)
+    return 0
 
 
-def _job(config: DictConfig, arguments: Arguments, out: TextIO, jobs: list[dict[str, Any]]) -> None:
-    settings = HydraConfig.get()
-    overrides = [o.lstrip("+") for o in settings.overrides.task if not o.lstrip("+").startswith(("query=", "output="))]
-    entry: dict[str, Any] = {"overrides": overrides, "exit_code": 0, "error": None, "result": None}
-    jobs.append(entry)
+def _sweep(arguments: Arguments, overrides: Sequence[str]) -> int:
+    sweep = planned("run", arguments, overrides)
+    with reserved_stdout() as out:
+        launch(sweep, arguments, job)
+        jobs = [_entry(kept) for kept in documents(sweep.folder, KEPT)]
+        _summary(jobs, out, any(o.lstrip("+") == "output=json" for o in overrides))
+    return exit_code(jobs)
+
+
+def job(config: DictConfig) -> None:
+    """One job of a sweep. A launcher may call it in another process; ``run.json`` in its folder tells how it went."""
+    settings, started = HydraConfig.get(), now()
     try:
-        composed = plain(config, DictConfig(settings), user_config_dir(arguments.config_dir))
-        entry["result"] = _execute(composed, Path(settings.runtime.output_dir), out, arguments.multirun)
-    except ConfragError as error:
-        if not arguments.multirun:
-            raise
-        entry.update(exit_code=error.exit_code, error=str(error))
-        say(f"confrag: job {len(jobs) - 1} ({', '.join(overrides)}) failed: {error}")
+        _executed(config, sweep=True)
+    except Exception as error:  # noqa: BLE001 - it must not end the sweep
+        told = _told(settings)
+        say(f"confrag: job {settings.job.num} ({', '.join(told)}) failed: {error}")
+        if not isinstance(error, ConfragError) or config.get("debug"):
+            say("".join(traceback.format_exception(error)).rstrip())
+        failed = {"overrides": told, "exit_code": getattr(error, "exit_code", 1), "error": str(error)}
+        write_json(
+            Path(settings.runtime.output_dir) / KEPT, {**failed, "provenance": {"started": started, "ended": now()}}
+        )
 
 
-def _execute(composed: Composed, folder: Path, out: TextIO, sweep: bool) -> dict[str, Any]:
-    config = validate(composed)
-    questions = questions_of(config)
-    resolved = yaml.safe_dump(composed.data, sort_keys=False, allow_unicode=True)
-    (folder / "config.yaml").write_text(resolved, "utf-8")
+def _entry(kept: dict[str, Any]) -> dict[str, Any]:
+    """A job in the summary of its sweep, of what it has kept."""
+    result = {key: value for key, value in kept.items() if key not in _ABOUT}
+    return {key: kept[key] for key in ("overrides", "exit_code", "error")} | {"result": result or None}
+
+
+def _told(settings: Any) -> list[str]:
+    """What was set, as it is typed; without questions."""
+    typed = [override.lstrip("+") for override in settings.overrides.task]
+    return [override for override in typed if not override.startswith(("query=", "output="))]
+
+
+def _executed(config: DictConfig, *, sweep: bool) -> None:
+    """Answer the questions of one configuration; all about it is kept in the job's folder."""
+    settings, started = HydraConfig.get(), now()
+    composed = plain(config, DictConfig(settings), config_dir_of(settings))
+    folder, out = Path(settings.runtime.output_dir), kept_stdout()
+    checked = validate(composed)
+    questions = questions_of(checked)
+    write_config(folder, composed)
     from confrag.cli.progress import shown
     from confrag.cli.text import announce, announce_work, show_answer
 
-    with shown(config.progress) as progress:
-        app = _load(composed, config)
+    with shown(checked.progress) as progress:
+        app = load(composed, checked)
         app.start(progress, told=lambda work: announce_work(app, work))
     with app:
         announce(app, app.corpus)
         answers = []
-        as_text = config.output == "text"
+        as_text = checked.output == "text"
         for question in questions:
             if as_text and len(questions) > 1:
                 out.write(f"Q: {question}\n")
-            answer = _reply(app, question, config, out)
+            answer = _reply(app, question, checked, out)
             answers.append(answer)
             _log.info("%s: %s ms", question, answer.timings_ms["total"])
             if as_text:
-                show_answer(answer, out, told=_streams(config, out))
+                show_answer(answer, out, told=_streams(checked, out))
         if not questions and not sweep and as_text and sys.stdin.isatty() and out.isatty():
-            answers += _converse(app, config, out)
-        document = _document(composed, app, answers)
-    text = json.dumps(document, ensure_ascii=False, indent=2)
-    (folder / "run.json").write_text(text + "\n", "utf-8")
-    if config.output == "json" and not sweep:
-        out.write(text + "\n")
+            answers += _converse(app, checked, out)
+        document = keep(folder, composed, checked, app, answers, _told(settings), started)
+    if checked.output == "json" and not sweep:
+        shown_keys = {key: value for key, value in document.items() if key not in _ABOUT}
+        out.write(json.dumps(shown_keys, ensure_ascii=False, indent=2) + "\n")
+
+
+def keep(
+    folder: Path,
+    composed: Composed,
+    config: Config,
+    app: App,
+    answers: Sequence[Answer],
+    overrides: Sequence[str],
+    started: str,
+) -> dict[str, Any]:
+    """Write what a run has found, and what it was made with, beside its configuration.
+
+    Args:
+        folder: of the job.
+        composed: the configuration.
+        config: the same, validated.
+        app: started.
+        answers: to the questions, in their order.
+        overrides: what was set, as it is typed.
+        started: when, as ISO 8601 has it.
+
+    Returns:
+        What ``run.json`` holds.
+    """
+    from confrag.evaluate.provenance import provenance
+
+    about = {**provenance(app.compiled.models, config.eval.seed), "started": started, "ended": now()}
+    document = {
+        **_document(composed, app, answers),
+        "overrides": list(overrides),
+        "exit_code": 0,
+        "error": None,
+        "provenance": about,
+    }
+    write_json(folder / KEPT, document)
     return document
 
 
-def _load(composed: Composed, config: Config) -> App:
+def load(composed: Composed, config: Config) -> App:
+    """The engine of a configuration, not started."""
     from confrag.build import prepare
     from confrag.plan import compile_plan
 

@@ -1,4 +1,4 @@
-"""Sweeps: multiruns of Hydra. Their jobs may run in other processes, so that all they say is read from their folders."""
+"""Sweeps: multiruns of Hydra. Jobs may run in other processes; what they have found is read from their folders."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Sweep:
         command: what was typed, word by word.
         swept: key -> values that it takes, or the interval or range that they are drawn from.
         objective: names of the metrics that it is after.
-        quiet: the libraries that choose and start jobs keep their messages to themselves.
+        optuna: whether Optuna chooses the jobs.
+        shared: the configuration, without what is swept.
     """
 
     folder: Path
@@ -48,7 +49,17 @@ class Sweep:
     command: tuple[str, ...]
     swept: Mapping[str, Sequence[str]]
     objective: tuple[str, ...]
-    quiet: bool
+    optuna: bool
+    shared: Composed
+
+    def sets(self, key: str) -> bool:
+        """Whether a key has a value in every job."""
+        if key in self.swept:
+            return True
+        value: Any = self.shared.data
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value is not None
 
 
 def planned(verb: str, arguments: Arguments, overrides: Sequence[str]) -> Sweep:
@@ -75,7 +86,8 @@ def planned(verb: str, arguments: Arguments, overrides: Sequence[str]) -> Sweep:
         command=("confrag", verb, *flags, *overrides),
         swept=_swept([*_parameters(settings), *typed]),
         objective=objective,
-        quiet=not composed.data.get("verbose"),
+        optuna=_by_optuna(settings),
+        shared=composed,
     )
 
 
@@ -96,8 +108,8 @@ def launch(sweep: Sweep, arguments: Arguments, job: Callable[[DictConfig], Any])
             (number / name).unlink(missing_ok=True)
     about = {"format": FORMAT, "command": list(sweep.command), "sweep": sweep.swept, "objective": list(sweep.objective)}
     about |= {"baseline": None, "started": _now(), "ended": None}
-    if sweep.quiet:
-        _silence()
+    if sweep.optuna and not sweep.shared.data.get("verbose"):
+        _silence_optuna()
     try:
         _write(sweep.folder, about)
         hydra_main(arguments, sweep.overrides, job)
@@ -146,6 +158,10 @@ def _swept(overrides: Sequence[Override]) -> dict[str, list[str]]:
     return swept
 
 
+def _by_optuna(settings: SweepSettings) -> bool:
+    return "hydra_optuna_sweeper" in settings.sweeper["_target_"]
+
+
 def _defaults(
     composed: Composed, settings: SweepSettings, objective: Sequence[str], typed: Sequence[Override]
 ) -> list[str]:
@@ -153,7 +169,7 @@ def _defaults(
     given = {override.key_or_group for override in typed}
     sweeper, launcher = settings.sweeper, settings.launcher
     wanted: list[tuple[str, object, object]] = []
-    if "hydra_optuna_sweeper" in sweeper["_target_"]:
+    if _by_optuna(settings):
         directions = ["minimize" if name in COSTS else "maximize" for name in objective]
         alone = "basic_launcher" in launcher["_target_"]
         direction = getattr(sweeper["direction"], "name", sweeper["direction"])
@@ -172,11 +188,13 @@ def _defaults(
     return [f"{key}={value}" for key, untouched, value in wanted if untouched and key not in given]
 
 
-def _silence() -> None:
-    """Keep a library that chooses jobs from telling of each on standard error: confrag does."""
+def _silence_optuna() -> None:
+    """It tells of each trial on standard error, and so does confrag."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("hydra_plugins.hydra_optuna_sweeper").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"optuna|hydra_plugins")
-    for name in ("optuna", "hydra_plugins"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _write(folder: Path, about: Mapping[str, Any]) -> None:

@@ -84,7 +84,8 @@ class SweepSettings:
 
     def __init__(self, hydra: DictConfig) -> None:
         self.folder = Path(str(hydra.sweep.dir)).expanduser().absolute()
-        self.sweeper, self.launcher = (OmegaConf.to_container(hydra[name]) for name in ("sweeper", "launcher"))
+        self.sweeper: Any = OmegaConf.to_container(hydra.sweeper)
+        self.launcher: Any = OmegaConf.to_container(hydra.launcher)
 
 
 def compose(overrides: Sequence[str], config_dir: str | Path | None = None) -> Composed:

@@ -29,6 +29,7 @@ from confrag.evaluate.identity import identity
 from confrag.evaluate.journal import Journal
 from confrag.evaluate.judge import MAX_TOKENS, Judge
 from confrag.evaluate.provenance import provenance
+from confrag.evaluate.turn import turn
 from confrag.plan.compile import compile_plan, model_plan
 from confrag.plan.model import Plan
 from confrag.registry import builder
@@ -105,7 +106,7 @@ class _Evaluation:
         self._check_objective(dataset, answering)
         documents = write_documents(dataset.documents, corpus)
         key = identity(config, plan, dataset, answering=answering)
-        with Journal.opened(state / "evals" / key, resume=config.resume) as journal:
+        with Journal.opened(state / "evals" / key, resume=config.resume, waiting=self._waiting(plan)) as journal:
             if journal.rows:
                 self.say(f"{plan.name}: going on; {len(journal.rows):,} of {len(queries):,} queries are done")
             self._fill(journal, plan, queries, documents, answering)
@@ -151,6 +152,9 @@ class _Evaluation:
             raise UserError(f"dataset.path = '{named.path}': the split '{named.split}' has no query that can be asked")
         return dataset
 
+    def _waiting(self, plan: Plan) -> Callable[[], None]:
+        return lambda: self.say(f"{plan.name}: another evaluation of the same is under way; waiting for it to end")
+
     def _metrics(self) -> list[str]:
         """The metrics of retrieval, those among the objectives included."""
         wanted = [*self.config.eval.metrics, *filter(is_retrieval_metric, self.config.objective)]
@@ -190,7 +194,7 @@ class _Evaluation:
             asking = Asking(app, documents, answering, self.config.eval.depth, judge)
             before, begun = first["timings_s"]["queries"], time.perf_counter()
             try:
-                self._ask(asking, journal, todo, len(queries))
+                self._ask(asking, journal, todo)
             finally:
                 timings = {**first["timings_s"], "queries": round(before + time.perf_counter() - begun, 3)}
                 journal.describe({**first, "timings_s": timings})
@@ -198,26 +202,23 @@ class _Evaluation:
     @contextmanager
     def _started(self, plan: Plan) -> Iterator[App]:
         app = App(plan)
-        with app.start(self.progress, partial(self.told, app) if self.told else nothing):
+        evaluations = Path(self.config.state_dir).expanduser() / "evals"
+        with (
+            turn(plan, evaluations, self.say),
+            app.start(self.progress, partial(self.told, app) if self.told else nothing),
+        ):
             yield app
 
-    def _ask(self, asking: Asking, journal: Journal, todo: Sequence[Query], total: int) -> None:
-        stopped, failures, done = threading.Event(), [], len(journal.rows)
-        answered = 0
-        self.progress("evaluate", done, total)
-        for row in at_once(asking, todo, self.config.eval.concurrency, stopped):
+    def _ask(self, asking: Asking, journal: Journal, todo: Sequence[Query]) -> None:
+        stopped, failures = threading.Event(), []
+        self.progress("evaluate", 0, len(todo))
+        for done, row in enumerate(at_once(asking, todo, self.config.eval.concurrency, stopped), start=1):
             journal.add(row)
-            done += 1
-            self.progress("evaluate", done, total)
-            if row["error"] is None:
-                answered += 1
-                continue
-            failures.append(row)
-            if not answered and len(failures) == min(_GIVES_UP, len(todo)):
-                stopped.set()
-                break
-        if failures and not answered:
-            raise _whole(failures, len(todo))
+            self.progress("evaluate", done, len(todo))
+            if row["error"] is not None:
+                failures.append(row)
+            if len(failures) == done == min(_GIVES_UP, len(todo)):
+                raise _whole(failures, len(todo))
 
     @contextmanager
     def _judge(self, answering: bool) -> Iterator[Judge | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -34,28 +34,34 @@ class Journal:
 
     @classmethod
     @contextmanager
-    def opened(cls, folder: Path, *, resume: bool) -> Iterator[Journal]:
+    def opened(cls, folder: Path, *, resume: bool, waiting: Callable[[], None] = lambda: None) -> Iterator[Journal]:
         """A journal that nobody else has open: another evaluation of the same waits.
 
         Args:
             folder: where it is; made if it is not there.
             resume: keep what is in it; else it begins empty.
+            waiting: called when it has to wait.
 
         Raises:
             UserError: it cannot be written.
         """
+        journal, lock = cls(folder), FileLock(folder / "lock")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / "lock"):
-                journal = cls(folder)
-                journal._begin(resume)
-                try:
-                    yield journal
-                finally:
-                    if journal._file:
-                        journal._file.close()
-        except (OSError, Timeout) as error:
-            raise UserError(f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                waiting()
+                lock.acquire()
+            file = journal._begin(resume)
+        except OSError as error:
+            lock.release()
+            raise UserError(f"{error.filename or folder}: cannot be written: {error.strerror or error}") from error
+        try:
+            with file:
+                yield journal
+        finally:
+            lock.release()
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Keep a row."""
@@ -70,7 +76,7 @@ class Journal:
         self.about = dict(about)
         write_json(self._about, self.about)
 
-    def _begin(self, resume: bool) -> None:
+    def _begin(self, resume: bool) -> TextIO:
         if resume:
             self.rows = {row["id"]: row for row in _readable(self._rows) if row.get("error") is None}
             self.about = next(iter(_readable(self._about)), {})
@@ -80,6 +86,7 @@ class Journal:
         with self._rows.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows.values())
         self._file = self._rows.open("a", encoding="utf-8")
+        return self._file
 
 
 def _readable(path: Path) -> Iterator[dict[str, Any]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from confrag.config import load
 from confrag.config.overrides import assignments
 from confrag.config.sources import GLOBAL_HEADER, group_names, options, packaged
-from confrag.errors import UserError
+from confrag.errors import ConfigError, UserError
 from confrag.report import figures
 from confrag.report.model import Job
 from confrag.report.sentences import metric_label
@@ -39,7 +42,8 @@ def export(job: Job, name: str, config_dir: Path, metric: str, *, force: bool = 
         The file.
 
     Raises:
-        UserError: the name is taken or none for a file, or the file cannot be written.
+        UserError: the name is taken or none for a file, the file cannot be written, or no file can say what the job's
+            overrides did.
     """
     if not re.fullmatch(r"\w[\w-]*", name):
         raise UserError(f"name={name}: letters, digits, _ and - only")
@@ -49,12 +53,45 @@ def export(job: Job, name: str, config_dir: Path, metric: str, *, force: bool = 
     if path.exists() and not force:
         raise UserError(f"{path} exists; choose another name, or replace it with force=true")
     text = preset(job, metric, config_dir if config_dir.is_dir() else None)
+    # Under a name of its own until it has shown that it does what it should.
+    unfinished = path.with_name(f"{name}_{os.getpid()}.yaml")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
+        unfinished.write_text(text, "utf-8")
+        _check(job, unfinished.stem, config_dir)
+        unfinished.replace(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
     return path
+
+
+def _check(job: Job, name: str, config_dir: Path) -> None:
+    """Raises UserError when the preset is not the configuration of the job."""
+    try:
+        wanted = load(_based_on(job), _kept(job), config_dir)[1]
+    except UserError:
+        return  # no longer valid here, whether by overrides or by a preset: there is nothing to compare with
+    reason = "it would be another configuration"
+    try:
+        if load(name, (), config_dir)[1] == wanted:
+            return
+    except ConfigError as error:
+        reason = str(error.problems[0])
+    kinds = [o for o in _kept(job) if re.match(r"[\w.]+\.(kind|type)=", o)]
+    hint = f"; '{kinds[0]}' drops keys, which a preset cannot: choose an option of its group instead" if kinds else ""
+    raise UserError(f"{job.folder}: its overrides cannot be written as a preset: {reason}{hint}")
+
+
+def _based_on(job: Job) -> str:
+    return str(job.document.get("conf") or "quickstart")
+
+
+def _kept(job: Job) -> list[str]:
+    """The overrides that belong to the pipeline."""
+    return [o for o in job.overrides if re.split(r"[./@=]", o.lstrip("~"))[0] not in _LEFT_OUT]
 
 
 def preset(job: Job, metric: str, config_dir: Path | None = None) -> str:
@@ -63,7 +100,7 @@ def preset(job: Job, metric: str, config_dir: Path | None = None) -> str:
     Raises:
         UserError: the job's preset does not exist here, or it deletes a key, which a file cannot do.
     """
-    based_on = str(job.document.get("conf") or "quickstart")
+    based_on = _based_on(job)
     if based_on not in options("conf", config_dir):
         raise UserError(
             f"{job.folder}: it was based on the preset '{based_on}', which does not exist here; name the folder that "
@@ -72,11 +109,8 @@ def preset(job: Job, metric: str, config_dir: Path | None = None) -> str:
     groups = group_names(config_dir)
     chosen: dict[str, str | None] = {}
     values: list[str] = []
-    for override in job.overrides:
+    for override in _kept(job):
         key, equals, value = override.partition("=")
-        root = re.split(r"[./@]", key.lstrip("~"))[0]
-        if root in _LEFT_OUT:
-            continue
         if key in groups and equals and not value.lstrip().startswith("{"):
             chosen[key] = value
         elif key.lstrip("~") in groups and key.startswith("~"):

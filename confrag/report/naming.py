@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -11,7 +12,9 @@ from confrag.report.model import Job
 
 __all__ = ["named", "swept_keys"]
 
-_OF_THE_CALL = ("query", "output", "resume", "progress", "verbose", "debug", "out", "hydra", "eval.concurrency")
+# These say how or where a job ran, and not what.
+_OF_THE_CALL = ("query", "output", "resume", "progress", "verbose", "debug", "hydra", "state_dir")
+_PLACES = ("dataset.path", "eval.concurrency")
 
 
 def swept_keys(jobs: Iterable[Job]) -> list[str]:
@@ -20,7 +23,11 @@ def swept_keys(jobs: Iterable[Job]) -> list[str]:
     assigned = [job.assigned for job in jobs]
     for key in dict.fromkeys(key for keys in assigned for key in keys):
         values[key] = {keys.get(key, "") for keys in assigned}
-    return [key for key, found in values.items() if len(found) > 1 and not key.startswith(_OF_THE_CALL)]
+    return [key for key, found in values.items() if len(found) > 1 and not _of_the_call(key)]
+
+
+def _of_the_call(key: str) -> bool:
+    return key in _PLACES or re.split(r"[./]", key)[0] in _OF_THE_CALL
 
 
 def named(jobs: Sequence[Job]) -> tuple[Job, ...]:

@@ -52,6 +52,8 @@ def html(data: Mapping[str, Any], results: Results) -> str:
         effect_axis=charts.effect_axis(data["effects"]),
         chart=charts.pareto_chart(data),
         provenance=_provenance(data),
+        stages=list(dict.fromkeys(stage for job in data["jobs"] for stage in job["latency_ms"])),
+        judge=next((job["judge"] for job in data["jobs"] if job["judge"]), None),
         policy=policy,
         # Not escaped: our own files, and JSON without a "<".
         style=Markup(style),
@@ -76,11 +78,16 @@ def _provenance(data: Mapping[str, Any]) -> dict[str, Any]:
     """What the first job that says so was run with; a list of the jobs that ran with something else."""
     known = [(job["name"], job["provenance"]) for job in data["jobs"] if job["provenance"]]
     if not known:
-        return {"first": {}, "others": []}
+        return {"first": {}, "others": [], "machine": ""}
     first = known[0][1]
     compared = ("confrag", "python", "packages", "machine", "seed")
     others = [name for name, one in known[1:] if any(one.get(key) != first.get(key) for key in compared)]
-    return {"first": first, "others": others}
+    return {"first": first, "others": others, "machine": _machine(first.get("machine") or {})}
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    units = {"cores": "{} cores", "memory_gb": "{} GB"}
+    return ", ".join(units.get(name, "{}").format(value) for name, value in machine.items())
 
 
 def _asset(name: str) -> str:

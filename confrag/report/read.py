@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def _existing(folder: str | Path) -> Path:
 
 def _jobs(folder: Path) -> list[Job]:
     if (folder / EVALUATION).is_file():
-        jobs = [_job(folder, _sweep(folder.parent if (folder.parent / SWEEP).is_file() else folder))]
+        jobs = [_alone(folder)]
     else:
         sweep = _sweep(folder)
         jobs = [_job(child, sweep) for child in _children(folder)]
@@ -68,6 +69,14 @@ def _jobs(folder: Path) -> list[Job]:
         first = next(job for job in jobs if job.status == "failed")
         raise UserError(f"{folder}: no job is done; {first.folder.name} failed: {first.document.get('error')}")
     return jobs
+
+
+def _alone(folder: Path) -> Job:
+    """A job that is named by its own folder, which may lie in that of a sweep."""
+    if (folder.parent / SWEEP).is_file():
+        return _job(folder, _sweep(folder.parent))
+    job = _job(folder, Sweep(folder))
+    return replace(job, sweep=Sweep(folder, ("confrag", "eval", *job.overrides)))
 
 
 def _children(folder: Path) -> Iterator[Path]:

@@ -64,7 +64,8 @@ def _summary(data: Mapping[str, Any]) -> str:
         return f"{best['name']} reaches {label} {mean}."
     equals = [job for job in jobs[1:] if job["group"] == 1]
     if not equals:
-        return f"{best['name']} is best: {label} {mean}, significantly better than each of the {len(jobs) - 1} others."
+        others = "the other one" if len(jobs) == 2 else f"each of the {len(jobs) - 1} others"
+        return f"{best['name']} is best: {label} {mean}, significantly better than {others}."
     if all(_same(job["against_best"]) for job in equals) and len(equals) == len(jobs) - 1:
         return f"All {len(jobs)} configurations answer alike: {label} {mean}."
     who = "1 other does" if len(equals) == 1 else f"{len(equals)} others do"
@@ -104,14 +105,15 @@ def _comparisons(data: Mapping[str, Any]) -> str:
 
 
 def _pareto(data: Mapping[str, Any]) -> str:
-    money = "cost_per_1000" in data["pareto"]["axes"]
+    beaten = "as good, as fast and as cheap" if "cost_per_1000" in data["pareto"]["axes"] else "as good and as fast"
     found = data["pareto"]["front"]
     if not found:
         return "No latency was measured."
     if len(data["jobs"]) == 1:
         return "Up is better, left is faster."
+    if len(found) == len(data["jobs"]):
+        return "Up is better, left is faster. All configurations are on the front: each gain has its price."
     who = f"{found[0]} alone is" if len(found) == 1 else f"{len(found)} of {len(data['jobs'])} configurations are"
-    beaten = "as good, as fast and as cheap" if money else "as good and as fast"
     return (
         f"Up is better, left is faster. {who} on the front (in colour): what is not on it is matched by something "
         f"that is {beaten}, and ahead in one of these."
@@ -123,6 +125,8 @@ def _effects(effects: Sequence[Mapping[str, Any]], label: str) -> str:
         return "No key has more than one value, so there is no effect to show."
     first = effects[0]
     head = f"{first['key']} matters most: it explains {figures.percent(first['share'])} of the variance of {label}"
+    if len(effects) == 1:
+        return f"Only {first['key']} was varied: all differences between configurations are its own."
     tail = (
         "Values are compared with all other keys held the same."
         if all(effect["paired"] for effect in effects)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import cast
 
 import numpy as np
@@ -66,11 +67,14 @@ class CachedEmbedder:
             def report(stage: str, done: int, total: int, base: int = base + start) -> None:
                 progress(stage, base + done, len(distinct))
 
-            vectors = self._inner.passages([distinct[key] for key in step], report)
-            computed = dict(zip(step, vectors, strict=True))
-            self.computed += len(computed)
-            self._put(computed)
-            found.update(computed)
+            with self._cache.computing() if self._cache else nullcontext():
+                # Another process may have embedded them since.
+                known = self._get(step)
+                self.hits += len(known)
+                found.update(known)
+                texts = [distinct[key] for key in step if key not in known]
+                if texts:
+                    found.update(self._compute(texts, report))
         if not keys:
             return np.empty((0, 0), np.float32)
         if any(isinstance(vector, Mapping) for vector in found.values()):
@@ -87,6 +91,13 @@ class CachedEmbedder:
             loaded, self._loaded = self._loaded, None
         if loaded is not None:
             loaded.close()
+
+    def _compute(self, texts: Sequence[str], progress: ProgressFn) -> dict[bytes, Vectors | SparseVector]:
+        vectors = self._inner.passages(texts, progress)
+        computed: dict[bytes, Vectors | SparseVector] = dict(zip(map(text_key, texts), vectors, strict=True))
+        self.computed += len(computed)
+        self._put(computed)
+        return computed
 
     @property
     def _inner(self) -> AnyEmbedder:

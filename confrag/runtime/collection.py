@@ -100,6 +100,7 @@ class Collection:
         self._transforms = build_transforms(plan.groups)
         self._indices: Sequence[Lasting] = ()
         self._manifest: Manifest | None = None
+        self._beside: Manifest | None = None
         self._opened = False
         self._unsealed = False
         self._cut_short = False
@@ -127,7 +128,7 @@ class Collection:
         """
         found = self._find()
         work = self._work(found)
-        with manifest_in(self._directory) as manifest:
+        with self._looking() as manifest:
             return Overview(found, work, manifest.said() if manifest else {})
 
     def in_corpus(self) -> Scan:
@@ -279,7 +280,7 @@ class Collection:
         if not self._directory.exists() and not own_place(self._plan):
             return self._work_of_new(found, begin=begin)
         try:
-            with manifest_in(self._directory) as manifest:
+            with self._looking() as manifest:
                 if manifest is None:
                     return build_all(found, self._recipes, "nothing is stored yet", {})
                 if manifest.get("store") != self._store:
@@ -395,7 +396,21 @@ class Collection:
         for key, value in {"identity": identity(self._plan), "store": self._store}.items():
             if self._manifest.get(key) != value:
                 self._manifest.put(key, value)
+        self._beside = Manifest(self._directory / MANIFEST, create=False)
         return self._manifest
+
+    @contextmanager
+    def _looking(self) -> Iterator[Manifest | None]:
+        """The manifest, to see what is stored: by a connection beside that of the questions, which must not wait.
+
+        While the collection is open it is always the same one: SQLite keeps the file handle of a connection that is
+        closed for as long as another one has the file open.
+        """
+        if (beside := self._beside) is not None and not beside.replaced():
+            yield beside
+            return
+        with manifest_in(self._directory) as manifest:
+            yield manifest
 
     def _open_store(self) -> None:
         self.document, self._indices = build_document(
@@ -409,6 +424,9 @@ class Collection:
             close_document(self.document)
 
     def _close_manifest(self) -> None:
+        beside, self._beside = self._beside, None
+        if beside is not None:
+            beside.close()
         if self._manifest is not None:
             self._manifest.close()
             self._manifest = None

@@ -10,11 +10,12 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from confrag.build.models.protocols import SparseVector, Vectors
 from confrag.build.shared_file import open_shared
@@ -32,6 +33,8 @@ _VERSION = 1
 _BATCH = 500
 """Keys in one query; SQLite allows 999 in its older builds."""
 _HOUR = 3600
+_PATIENCE_S = 600.0
+"""How long another process may embed, before this one goes on beside it."""
 
 
 def cache_file(state_dir: str) -> Path:
@@ -112,6 +115,20 @@ class EmbeddingCache:
             with self._lock:
                 found += int(self._database.execute(query, (fingerprint, *batch)).fetchone()[0])
         return found
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """One process at a time embeds what is not here, so that no text is embedded twice.
+
+        A process that is at it for too long is not waited for: what it does is lost time, and no mistake.
+        """
+        lock = FileLock(self._path.with_suffix(".lock"), thread_local=False)
+        with suppress(Timeout, OSError):
+            lock.acquire(timeout=_PATIENCE_S)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def put(self, fingerprint: str, vectors: Mapping[bytes, Vectors | SparseVector]) -> None:
         """Store vectors by key; then make room, if the cache has grown beyond its size."""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from confrag.errors import nearest
-from confrag.schema.base import Flag, Name, Spec, Text
+from confrag.schema.base import Name, Spec, Text
 
 __all__ = ["ANSWER_METRICS", "COSTS", "RETRIEVAL_METRICS", "EvalSpec", "Objective", "is_retrieval_metric"]
 
@@ -68,6 +68,12 @@ Objective = Annotated[
 ]
 
 
+def _choice(value: object) -> object:
+    if value != "auto" and not isinstance(value, bool):
+        raise ValueError(f"must be auto, true or false, and is {value!r:.60}")
+    return value
+
+
 class EvalSpec(Spec):
     """How a configuration is evaluated."""
 
@@ -77,7 +83,7 @@ class EvalSpec(Spec):
     depth: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
     """Ask every route for at least so many nodes; left out: as many as the configuration says, which is what a user
     gets."""
-    answers: Literal["auto"] | Flag = "auto"
+    answers: Annotated[Literal["auto", True, False], BeforeValidator(_choice)] = "auto"
     """Let the model answer, and compare; ``auto``: where the queries come with answers, and the model writes."""
     concurrency: Annotated[int, Field(strict=True, ge=1, le=256)] = 1
     """Queries at the same time; more than one makes latencies longer."""

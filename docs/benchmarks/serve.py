@@ -4,7 +4,8 @@
     python docs/benchmarks/serve.py soak [--conf PRESET] [--seconds N] [--rate N]
 
 Every server is a process of its own, on a free port of the loopback interface. `throughput` needs wrk (Debian:
-apt-get install wrk); the two servers are asked in turn in the same run, and medians are compared.
+apt-get install wrk); the two servers are asked in turn in the same run. Medians count, and of what is compared the
+medians of the ratios of neighbours.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ import asyncio
 import json
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from socket import socket
+from statistics import median
 from typing import Any
 
 import httpx
@@ -150,14 +151,14 @@ def throughput(work: Path, workers: int, rounds: int, seconds: int) -> None:
             runs[name] = [load(ours, path, request, seconds, work) for _ in range(min(rounds, 3))]
     print(f"{workers} worker(s), {CONNECTIONS} connections, {len(answer.content):,} bytes\n")
     print("| | requests/s | of bare | p50, ms | p99, ms | p99 / p50 | CPU, us |\n|---|---:|---:|---:|---:|---:|---:|")
-    base = median(runs["bare"], "rate")
     for name, loads in runs.items():
-        rate, p50, p99, cpu = (median(loads, figure) for figure in ("rate", "p50", "p99", "cpu"))
-        print(f"| {name} | {rate:,.0f} | {rate / base:.2f} | {p50:.1f} | {p99:.1f} | {p99 / p50:.1f} | {cpu:.0f} |")
-
-
-def median(loads: Sequence[Load], figure: str) -> float:
-    return statistics.median(getattr(load, figure) for load in loads)
+        rate, p50, p99, cpu = (
+            median(getattr(one, figure) for one in loads) for figure in ("rate", "p50", "p99", "cpu")
+        )
+        # Of neighbours, which meet the same machine.
+        share = median(one.rate / other.rate for one, other in zip(loads, runs["bare"], strict=False))
+        tail = median(one.p99 / one.p50 for one in loads)
+        print(f"| {name} | {rate:,.0f} | {share:.2f} | {p50:.1f} | {p99:.1f} | {tail:.1f} | {cpu:.0f} |")
 
 
 def bare(answer: Path, workers: int) -> None:
@@ -195,6 +196,10 @@ def soak(work: Path, preset: str, seconds: float, rate: float) -> None:
     overrides = (f"conf={preset}", *CACHED, "cache.max_entries=100", "+doc_fields.year=int")
     with service(work / "state", *overrides) as server, ThreadPoolExecutor(1) as pool:
         mixed = MixedLoad(server.url, rate)
+        # Many at once, so that every thread that may be there is there from the beginning.
+        urls, bodies = [f"{server.url}/api/ask"] * 32, [{"query": f"{QUESTION} {number}"} for number in range(32)]
+        with ThreadPoolExecutor(32) as clients:
+            list(clients.map(lambda url, body: httpx.post(url, json=body, timeout=60), urls, bodies))
         print("| after | MB | threads | file handles | requests | errors |\n|---|---:|---:|---:|---:|---:|")
         memory = {}
         for percent in (20, 40, 60, 80, 100):
@@ -205,7 +210,7 @@ def soak(work: Path, preset: str, seconds: float, rate: float) -> None:
                 time.sleep(0.2)
             load.result()
             # The median of a tenth of the time: an ingest that is under way takes some for a moment.
-            memory[percent] = statistics.median(samples[len(samples) // 2 :])
+            memory[percent] = median(samples[len(samples) // 2 :])
             threads, handles = at_rest(server)
             count, errors = sum(mixed.sent.values()), len(mixed.errors)
             line = f"| {percent} % | {memory[percent]:.1f} | {threads} | {handles} | {count:,} | {errors} |"

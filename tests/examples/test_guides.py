@@ -29,15 +29,17 @@ def fenced(language: str) -> list[tuple[str, int, str]]:
 
 
 YAML = fenced("yaml")
-SHELL = fenced("sh")
+SHELL = [entry for entry in fenced("sh") if entry[0] != "serving"]  # these run in test_serving.py
 
 SERVICE = "a service that runs"
 NEEDS = {
+    "a Chroma server at 127.0.0.1:8000",
     "a Milvus server at 127.0.0.1:19530",
     "a Milvus server at 10.0.0.5:19530",
     "a Redis server at 10.0.0.6:6379",
     "a server with the interface of OpenAI at 127.0.0.1:8000",
     "vLLM and a GPU",
+    "a key of OpenAI in OPENAI_API_KEY",
     "a free port, and goes on until it is ended",
     "an evaluation that was run",
     "a dataset",
@@ -56,7 +58,7 @@ def test_there_are_some() -> None:
 
 def test_whoever_adds_a_guide_writes_fences_that_are_looked_at() -> None:
     languages = {word for text in PAGES.values() for word in re.findall(r"^```(\S+)$", text, re.M)}
-    assert languages <= {"yaml", "sh", "python", "text", "json", "toml", "javascript"}
+    assert languages <= {"yaml", "sh", "python", "text", "json", "toml", "javascript", "ini", "nginx", "yml"}
 
 
 @pytest.mark.parametrize(("page", "number", "block"), YAML, ids=[f"{page}-{number}" for page, number, _ in YAML])
@@ -85,7 +87,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(("page", "number", "block"), SHELL, ids=[f"{page}-{number}" for page, number, _ in SHELL])
-def test_commands(page: str, number: int, block: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_commands(
+    page: str, number: int, block: str, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "of-the-tests")
     first, *lines = block.replace("\\\n", " ").splitlines()
     needs = re.fullmatch(r"# Needs (.+)", first)
     if needs is None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import json
 from collections.abc import Iterator
+from typing import Any, cast
 
 import httpx
 import pytest
 
+from confrag.build.cache.policy import AnswerCache, Looked
+from confrag.serve import at_hand
+from confrag.serve.metrics import Metrics
 from tests.engine import Workplace, hashed_registered
 from tests.serve.running import Served, serving
 
@@ -83,8 +89,57 @@ def test_what_is_cleared_is_gone(http: httpx.Client, served: Served) -> None:
     assert ask(http)["cached"] is False
 
 
-def test_streams_and_large_questions_come_by_the_usual_way(http: httpx.Client) -> None:
-    for _ in range(2):
+def test_a_stream_of_what_is_at_hand_is_one_piece(http: httpx.Client, served: Served) -> None:
+    known = ask(http)
+    for asked in range(2, 5):
         stream = http.post("/api/ask", json={"query": "When was the ferry founded?", "stream": True}).text
-        assert stream.count("event: answer") == 1
-        assert ask(http, "ferry " * 5000)["answer"]
+        piece, answer = (json.loads(event.partition("data: ")[2]) for event in stream.strip().split("\n\n"))
+        assert piece["text"] == answer["answer"] == known["answer"]
+        assert answer["cached"] is True
+        assert same(answer, known)
+        assert served.service.metrics.answered == asked
+    assert served.app.cache is not None
+    assert served.app.cache.statistics()["hits"] == 3
+
+
+def test_large_questions_come_by_the_usual_way(http: httpx.Client) -> None:
+    assert [ask(http, "ferry " * 5000)["cached"] for _ in range(3)] == [False, True, True]
+
+
+def test_only_so_much_is_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two answers of 100 characters fit into 300; the third takes the place of the first."""
+    monkeypatch.setattr(at_hand, "_MOST_BYTES", 300)
+    reached: list[bytes] = []
+
+    async def behind(scope: at_hand.MutableMapping[str, Any], receive: at_hand.Receive, send: at_hand.Send) -> None:
+        reached.append((await receive())["body"])
+        answer = {"answer": "x" * 100, "timings_ms": {"total": 1.0}}
+        scope["state"]["remember"](answer, Looked("?", {}), None)
+
+    class Current:
+        def still(self, looked: Looked) -> bool:
+            return True
+
+    front = at_hand.AtHand(behind, Metrics(lambda: None), lambda: cast("AnswerCache", Current()))
+
+    def sent(body: bytes) -> list[at_hand.Message]:
+        messages: list[at_hand.Message] = []
+
+        async def receive() -> at_hand.Message:
+            return {"type": "http.request", "body": body}
+
+        async def send(message: at_hand.Message) -> None:
+            messages.append(message)
+
+        scope = {"type": "http", "path": "/api/ask", "method": "POST", "state": {"request_id": "one"}}
+        asyncio.run(front(scope, receive, send))
+        return messages
+
+    for body in (b"a", b"b", b"b", b"c", b"c", b"b", b"a"):
+        messages = sent(body)
+    assert reached == [b"a", b"b", b"c", b"a"]
+    assert messages == []
+    (start, content) = sent(b"a")
+    assert start["headers"][1] == (b"content-length", str(len(content["body"])).encode())
+    answer = json.loads(content["body"])
+    assert answer == {"answer": "x" * 100, "timings_ms": {"total": answer["timings_ms"]["total"]}, "request_id": "one"}

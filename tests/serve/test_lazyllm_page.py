@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from confrag.errors import MissingDependencyError, UserError
+from confrag.schema.history import History
 from confrag.schema.serve import ServeSpec
 from confrag.serve.lazyllm_page import check_page
 from confrag.serve.security import Tokens
@@ -122,9 +123,32 @@ def test_visitors_are_kept_apart(page: Served) -> None:
             assert not [other for other in range(8) if other != number and f"visitor{other}" in answer]
 
 
+def test_each_question_has_a_session_of_its_own(tmp_path: Path) -> None:
+    """gradio runs all visitors' questions in the context of its server, where LazyLLM would keep one state for all."""
+    pytest.importorskip("gradio", reason="LazyLLM's page needs gradio: pip install 'confrag[web]'")
+    from lazyllm import globals as session
+
+    from confrag.runtime.web_module import web_page
+
+    seen = []
+
+    def answer(query: str, history: History) -> str:
+        seen.append(session["global_parameters"].get("visitor"))
+        session["global_parameters"]["visitor"] = query
+        return "An answer."
+
+    page = web_page(answer, "title", "graph", tmp_path)
+    respond = next(event.fn for event in page.fns.values() if event.name == "_respond_stream")
+    for question in ("one", "two"):
+        ((shown, log),) = respond(False, [{"role": "user", "content": question}], False, True)
+        assert (shown[-1]["content"], log) == ("An answer.", "")
+    assert seen == [None, None]
+
+
 def test_a_question_that_fails(page: Served) -> None:
     shown = ask(page, "Which buoy is broken?")
-    assert shown.startswith("the model &#x27;llm&#x27;")
+    assert shown.startswith("the chat model &#x27;test&#x27; at ")
+    assert "400" in shown
     assert "Traceback" not in shown
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from confrag.errors import UserError
-from confrag.report import build, read, table, write
+from confrag.report import build, html, read, table, write
 from confrag.report.naming import swept_keys
 from tests.reports import edit_rows, product, write_job, write_sweep
 
@@ -188,8 +188,16 @@ def test_the_last_words_of_keys_name_jobs_where_they_are_clear(tmp_path: Path) -
     assert f"{TOPK}=6 · retrievers.lexical.topk=3" in names(build(read([unclear])))
 
 
+def test_where_a_job_ran_is_no_part_of_its_name(tmp_path: Path) -> None:
+    jobs = [["conf=map", f"state_dir={place}", f"dataset.path={place}/data"] for place in ("a", "b")]
+    found = build(read([write_sweep(tmp_path, jobs)]))
+    assert sorted(names(found)) == ["map (0)", "map (1)"]
+    assert found["effects"] == []
+
+
 def test_a_single_job(tmp_path: Path) -> None:
-    found = build(read([write_job(tmp_path / "job", ["conf=map"])]))
+    found = build(read([write_job(tmp_path / "job", ["conf=map", "corpus.path=a b"])]))
+    assert found["sweeps"] == [{"folder": str(tmp_path / "job"), "command": "confrag eval conf=map 'corpus.path=a b'"}]
     assert names(found) == ["map"]
     assert found["effects"] == []
     assert found["sentences"]["summary"].startswith("map reaches nDCG@10 0.")
@@ -284,6 +292,18 @@ def test_the_files_beside_the_page(sweep: Path, tmp_path: Path, data: dict[str, 
     assert rows[0]["recall"] == "hybrid"
     assert float(rows[0]["ndcg@10"]) == data["jobs"][0]["metrics"]["ndcg@10"]["mean"]
     assert float(rows[3]["p_holm"]) == data["jobs"][3]["against_best"]["p_holm"]
+
+
+def test_the_page_says_how_far_the_judge_agrees(tmp_path: Path) -> None:
+    folder = write_job(tmp_path / "job", ["conf=map"], queries=4)
+    path = folder / "eval.json"
+    for kappa, said in ((0.5, "80 % of the answers (Cohen's kappa 0.50)"), (None, "80 % of the answers</dd>")):
+        agreement = {"kappa": kappa, "accuracy": 0.8, "with": "f1", "queries": 4}
+        judge = {"model": "grader", "mean": 0.7, "agreement": agreement}
+        path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "judge": judge}), "utf-8")
+        results = read([folder])
+        page = html(build(results), results)
+        assert f"grader: agrees with F1 on {said}" in page.replace("&#39;", "'")
 
 
 def test_a_formula_in_a_name_stays_text(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ SETTINGS = [
     ["conf=cached", "cache=semantic", "cache.similarity_threshold=0.9", "rerank=none"],
     ["conf=rag_final", "cache.ttl_s=null", "llm=extractive", "models.llm.passages=2"],
     ["recall=lexical", "generation.max_tokens=99", "store_conf={type: map, kwargs: {}}"],
-    ["conf=chinese", "llm=openai_compatible", "models.llm.base_url='http://127.0.0.1:1/v1'", "models.llm.model='a: \\'b\\' #c'"],
+    ["llm=openai_compatible", "models.llm.base_url='http://127.0.0.1:1'", "models.llm.model='a: \\'b\\' #'"],
     ["conf=qa_rewrite", "prompts.answer.system='只用中文回答：${oc.env:HOME}'"],
 ]  # fmt: skip
 OF_THE_PLACE = ["corpus.path=docs", "dataset.path=data", "eval.depth=100", "state_dir=elsewhere", "resume=true"]
@@ -128,6 +128,16 @@ def test_a_deleted_key_cannot_be_exported() -> None:
     assert str(caught.value) == "sweep/3: its override '~retrievers.sentence' deletes a key, which a preset cannot do"
 
 
+def test_what_a_preset_cannot_say_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        export(job("conf=map", "models.llm.kind=extractive"), "winner", tmp_path, "ndcg@10")
+    assert str(caught.value).startswith("sweep/3: its overrides cannot be written as a preset: models.llm.")
+    assert str(caught.value).endswith(
+        "; 'models.llm.kind=extractive' drops keys, which a preset cannot: choose an option of its group instead"
+    )
+    assert list((tmp_path / "conf").iterdir()) == []
+
+
 def test_a_group_that_was_left_out_stays_out(tmp_path: Path) -> None:
-    export(job("conf=rag_final", "~cache"), "winner", tmp_path, "ndcg@10")
-    assert plan(["conf=winner"], tmp_path) == plan(["conf=rag_final", "~cache"])
+    export(job("conf=rag_final", "~rerank"), "winner", tmp_path, "ndcg@10")
+    assert plan(["conf=winner"], tmp_path) == plan(["conf=rag_final", "~rerank"])

@@ -1,0 +1,97 @@
+"""What `confrag validate` says of `dataset`, `eval`, `objective`, prices and the judge's prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from confrag.config import load
+from confrag.errors import ConfigError
+from confrag.plan import compile_plan
+
+METRICS = "ndcg@K, recall@K, mrr@K, map@K, p@K, success@K"
+OTHERS = (
+    "exact_match, f1, contains, citation_precision, judge, latency_ms_mean, latency_ms_p50, latency_ms_p95, "
+    "latency_ms_p99, cost"
+)
+SERVER = ("llm=openai_compatible", "models.llm.price.prompt=1")
+
+
+def faults(*overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load("map", overrides)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["eval.metrics=[ndgc@10]"],
+            f"eval.metrics.0: 'ndgc@10' is no metric of retrieval; known: {METRICS} (K: how many documents count). "
+            "Did you mean 'ndcg@10'?",
+        ),
+        (
+            ["eval.metrics=f1"],
+            f"eval.metrics: 'f1' is no metric of retrieval; known: {METRICS} (K: how many documents count)",
+        ),
+        (
+            ["objective=ndcg"],
+            f"objective: 'ndcg' is nothing that is measured; known: {METRICS}, {OTHERS}. Did you mean 'ndcg@10'?",
+        ),
+        (["eval.answers=perhaps"], "eval.answers: must be auto, true or false, and is 'perhaps'"),
+        (["dataset.split=../test"], "dataset.split = '../test': must match pattern '^[\\w.-]+$'"),
+        (
+            ["eval.judge=llm", "llm=extractive"],
+            "eval.judge = 'llm': a model of the kind 'extractive' quotes and cannot grade; name another",
+        ),
+        (
+            ["eval.judge=lm"],
+            "eval.judge = 'lm': there is no model with the role 'chat' of this name; known: llm. Did you mean 'llm'?",
+        ),
+        (
+            ["eval.judge=llm", "prompts.judge=null"],
+            "prompts.judge: required where eval.judge names a model, and missing",
+        ),
+        (
+            ["models.embed.price.prompt=1"],
+            "models.embed.price: tokens are counted of chat models only; leave it out",
+        ),
+        (["objective=judge"], "objective = 'judge': needs eval.judge, the name of a chat model that grades"),
+        (
+            ["prompts.judge.user='{{ question }} {{ answr }}'"],
+            "prompts.judge.user = '{{ question }} {{ answr }}': line 1: there is no 'answr' here; known: answer, "
+            "answers, context, language, question. Did you mean 'answer'?",
+        ),
+        (
+            ["prompts.judge.user='{{ question }}'"],
+            "prompts.judge.user = '{{ question }}': has no {{ answer }}, so the model would not see it",
+        ),
+    ],
+)
+def test_what_is_wrong(overrides: list[str], message: str) -> None:
+    assert message in faults(*overrides)
+
+
+def test_a_dataset_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "cranfield").mkdir()
+    missing = tmp_path / "cranfeld"
+    assert faults(f"dataset.path='{missing}'") == [
+        f"dataset.path = '{missing}': there is no such folder. Did you mean 'cranfield'?"
+    ]
+    empty = tmp_path / "cranfield"
+    assert faults(f"dataset.path='{empty}'") == [
+        f"dataset.path = '{empty}': is no dataset: corpus.jsonl and queries.jsonl must be in it"
+    ]
+
+
+def test_one_objective_or_several() -> None:
+    assert load("map")[1].objective == ("ndcg@10",)
+    assert load("map", ["objective=[f1,latency_ms_p95]"])[1].objective == ("f1", "latency_ms_p95")
+
+
+def test_nothing_stored_depends_on_a_price() -> None:
+    plans = [compile_plan(load("cached", ["llm=openai_compatible", *more])[1]) for more in ([], SERVER[1:])]
+    assert plans[0] == plans[1]
+    assert load("map", SERVER)[1].models["llm"].price is not None
