@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 760, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 20, 48
 _LABELLED = 12
 _LINE = 15
-_LETTER = 6.3
+_LETTER, _BOLD_LETTER = 6.3, 7.3
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _place_labels(points: list[dict[str, Any]]) -> None:
     for point in sorted(points, key=lambda p: (not p["front"], p["y"], p["x"])):
         if not point["labelled"]:
             continue
-        length, gap = len(point["name"]) * _LETTER, point["radius"] + 5
+        length, gap = len(point["name"]) * (_BOLD_LETTER if point["front"] else _LETTER), point["radius"] + 5
         boxes = {}
         for down in (0, -_LINE, _LINE, *(step * _LINE for step in (-2, 2, -3, 3, 4, 5, 6))):
             for anchor, start in (("start", point["x"] + gap), ("end", point["x"] - gap - length)):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from confrag.schema.base import EnvName, Name, Number, Spec
 from confrag.schema.corpus import Names
@@ -12,6 +13,27 @@ from confrag.schema.corpus import Names
 __all__ = ["ServeSpec"]
 
 _Size = Annotated[int, Field(strict=True, ge=1, le=100_000)]
+
+
+def _host(value: str) -> str:
+    if "/" in value or any(character.isspace() for character in value):
+        raise ValueError("must be the name of a host, without 'https://' and path: docs.example.org")
+    return value
+
+
+def _origin(value: str) -> str:
+    scheme, _, host = value.partition("://")
+    if scheme not in ("http", "https") or not host or "/" in host:
+        raise ValueError("must be an origin, without a path: https://example.org")
+    return value
+
+
+def _each(check: Callable[[str], str]) -> AfterValidator:
+    return AfterValidator(lambda values: tuple(map(check, values)))
+
+
+Hosts = Annotated[Names, _each(_host)]
+Origins = Annotated[Names, _each(_origin)]
 
 
 class ServeSpec(Spec):
@@ -31,9 +53,9 @@ class ServeSpec(Spec):
     """Name of the environment variable with the token that may ask."""
     write_token_env: EnvName = "CONFRAG_WRITE_TOKEN"
     """Name of the environment variable with the token that may change documents, too."""
-    hosts: Names = ()
+    hosts: Hosts = ()
     """Names under which the service is reached, beside `host`, ``localhost`` and addresses in digits."""
-    cors_origins: Names = ()
+    cors_origins: Origins = ()
     """Other sites whose pages may call the service: ``https://example.org``."""
     max_concurrency: Annotated[int, Field(strict=True, ge=1, le=1024)] = 8
     """Questions that a worker answers at the same time."""

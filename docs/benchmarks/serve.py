@@ -94,7 +94,7 @@ class Load:
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
-def load(server: Server, path: str, body: dict[str, Any], seconds: int, work: Path) -> Load:
+def measure(server: Server, path: str, body: dict[str, Any], seconds: int, work: Path) -> Load:
     """Send the same request over all connections, each as soon as the one before is answered."""
     time.sleep(1)  # questions that wrk has hung up on are still answered
     script = work / "post.lua"
@@ -102,22 +102,8 @@ def load(server: Server, path: str, body: dict[str, Any], seconds: int, work: Pa
         f"wrk.method = 'POST'\nwrk.body = [==[{json.dumps(body)}]==]\nwrk.headers['Content-Type'] = 'application/json'"
     )
     before = server.cpu_s()
-    said = subprocess.run(
-        [
-            "wrk",
-            "-t1",
-            f"-c{CONNECTIONS}",
-            f"-d{seconds}s",
-            "--timeout=30s",
-            "--latency",
-            "-s",
-            str(script),
-            server.url + path,
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout=30s", "--latency", "-s", str(script)]
+    said = subprocess.run(["wrk", *options, server.url + path], capture_output=True, text=True, check=True).stdout
     cpu = server.cpu_s() - before
     if re.search("Non-2xx|Socket errors", said):
         sys.exit(f"{path}: not every request was answered\n{said}")
@@ -127,7 +113,7 @@ def load(server: Server, path: str, body: dict[str, Any], seconds: int, work: Pa
 
 
 def throughput(work: Path, workers: int, rounds: int, seconds: int) -> None:
-    """Cached answers against a bare route that returns the same bytes, in turn; then other requests, once each."""
+    """Cached answers against a bare route that returns the same bytes, in turn; then other requests, three times each."""
     if not shutil.which("wrk"):
         sys.exit("wrk is not installed; on Debian: apt-get install wrk")
     with ExitStack() as stack:
@@ -136,11 +122,11 @@ def throughput(work: Path, workers: int, rounds: int, seconds: int) -> None:
         for _ in range(20 * workers):  # until every worker has the answer at hand
             answer = httpx.post(f"{ours.url}/api/ask", json=body).raise_for_status()
         (work / "answer.json").write_bytes(answer.content)
-        bare = stack.enter_context(started(__file__, "bare", str(work / "answer.json"), "--workers", str(workers)))
+        plain = stack.enter_context(started(__file__, "bare", str(work / "answer.json"), "--workers", str(workers)))
         runs: dict[str, list[Load]] = {"/api/ask": [], "bare": []}
         for _ in range(rounds):
-            runs["bare"].append(load(bare, "/bare", body, seconds, work))
-            runs["/api/ask"].append(load(ours, "/api/ask", body, seconds, work))
+            runs["bare"].append(measure(plain, "/bare", body, seconds, work))
+            runs["/api/ask"].append(measure(ours, "/api/ask", body, seconds, work))
         chat = {"model": "quickstart", "messages": [{"role": "user", "content": QUESTION}]}
         others = {
             "/v1/chat/completions": ("/v1/chat/completions", chat),
@@ -148,7 +134,7 @@ def throughput(work: Path, workers: int, rounds: int, seconds: int) -> None:
             "/api/retrieve (not cached)": ("/api/retrieve", body),
         }
         for name, (path, request) in others.items():
-            runs[name] = [load(ours, path, request, seconds, work) for _ in range(min(rounds, 3))]
+            runs[name] = [measure(ours, path, request, seconds, work) for _ in range(min(rounds, 3))]
     print(f"{workers} worker(s), {CONNECTIONS} connections, {len(answer.content):,} bytes\n")
     print("| | requests/s | of bare | p50, ms | p99, ms | p99 / p50 | CPU, us |\n|---|---:|---:|---:|---:|---:|---:|")
     for name, loads in runs.items():
@@ -203,13 +189,13 @@ def soak(work: Path, preset: str, seconds: float, rate: float) -> None:
         print("| after | MB | threads | file handles | requests | errors |\n|---|---:|---:|---:|---:|---:|")
         memory = {}
         for percent in (20, 40, 60, 80, 100):
-            load = pool.submit(asyncio.run, mixed.run(seconds / 5))
+            sending = pool.submit(asyncio.run, mixed.run(seconds / 5))
             samples = []
-            while not load.done():
+            while not sending.done():
                 samples.append(server.process.memory_info().rss / 2**20)
                 time.sleep(0.2)
-            load.result()
-            # The median of a tenth of the time: an ingest that is under way takes some for a moment.
+            sending.result()
+            # The median of the later half: an ingest that is under way takes some for a moment.
             memory[percent] = median(samples[len(samples) // 2 :])
             threads, handles = at_rest(server)
             count, errors = sum(mixed.sent.values()), len(mixed.errors)

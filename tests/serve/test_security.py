@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from confrag.errors import UserError
+from confrag.config import load
+from confrag.errors import ConfigError, UserError
 from confrag.schema.serve import ServeSpec
 from confrag.serve.security import RateLimit, Tokens, check_exposure, is_loopback
 from tests.engine import Workplace, hashed_registered
@@ -245,3 +246,16 @@ def test_a_request_that_is_no_http(http: httpx.Client, sample: Served) -> None:
         connection.sendall(b"GET /api/stats HTTP/1.1\r\nHost: \xff\xfe\r\n\r\n")
         assert b" 421 " in connection.recv(4096).split(b"\r\n")[0]
     assert http.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("serve.hosts=[https://docs.example.org]", "must be the name of a host, without 'https://' and path"),
+        ("serve.cors_origins=example.org", "must be an origin, without a path: https://example.org"),
+        ("serve.cors_origins=[https://example.org/]", "must be an origin, without a path: https://example.org"),
+    ],
+)
+def test_names_and_origins_are_checked(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(None, [override])
