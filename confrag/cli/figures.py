@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["show_evaluation", "show_sweep"]
+__all__ = ["show_evaluation"]
 
 _STAGES = ("rewrite", "retrieve", "rerank", "generate", "first_token", "total")
 
@@ -43,31 +42,6 @@ def show_evaluation(document: Mapping[str, Any], out: TextIO) -> None:
         console.print(latency)
     for line in _others(document):
         console.print(line, markup=False)
-
-
-def show_sweep(jobs: Sequence[Mapping[str, Any]], out: TextIO) -> None:
-    """A table of the evaluations of a sweep: what they differ in, and how good they are.
-
-    Args:
-        jobs: what the ``eval.json`` of each holds, in their order.
-        out: where to.
-    """
-    console = Console(file=out, highlight=False, width=None if out.isatty() else 200)
-    shared = set.intersection(*(set(job["overrides"]) for job in jobs)) if len(jobs) > 1 else set()
-    done = [job for job in jobs if job["status"] == "done"]
-    names = list(dict.fromkeys(name for job in done for name in job["metrics"]))
-    table = Table("job", "configuration", *names, "ms p50")
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for number, job in enumerate(jobs):
-        title = ", ".join(word for word in job["overrides"] if word not in shared) or str(job["conf"])
-        if job["status"] == "done":
-            values = [f"{job['metrics'][name]:.4f}" if name in job["metrics"] else "" for name in names]
-            median = job["latency_ms"].get("total", {}).get("p50")
-            table.add_row(str(number), escape(title), *values, "" if median is None else f"{median:,.1f}")
-        else:
-            table.add_row(str(number), escape(f"{title}: failed: {job['error'].splitlines()[0]}"))
-    console.print(table)
 
 
 def _others(document: Mapping[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ Json = dict[str, Any]
 GLOBAL = "_global_"
 _OPEN = {"$ref": "#/$defs/open"}
 _REF = "#/$defs/"
+_NO_MAPPING = {"type": ["string", "null"]}
 _BY_NAME = ("merges", "cache_backends")
 """Families of which the bare name of a kind stands for it with its defaults."""
 _OWN_NAME = {"DocFieldSpec": "type"}
@@ -51,8 +52,8 @@ def editor_schema(package: str = GLOBAL, config_dir: Path | None = None) -> Json
         if name in specs:
             _explain(definition, specs[name])
     _explain(whole, Config)
-    partial = {name: _partial(definition, definitions) for name, definition in definitions.items()}
-    root = _partial(whole, definitions)
+    parts = _Parts(definitions)
+    root, partial = parts.partial(whole), parts.found
     root["properties"]["hydra"] = {"type": "object", "description": "Of Hydra itself: launcher, sweeper, folders."}
     place = root if package == GLOBAL else _below(root, partial, package)
     partial["open"] = {
@@ -85,40 +86,102 @@ def _explain(definition: Json, spec: type[Spec]) -> None:
             schema["description"] = text
 
 
-def _partial(schema: Json, definitions: Json) -> Json:
-    """What may stand in a file that holds a part of what `schema` describes."""
-    if "discriminator" in schema:
-        return _choice(schema, definitions)
-    result = {key: value for key, value in schema.items() if key not in ("title", "required")}
-    for key in ("properties", "patternProperties"):
-        if key in result:
-            result[key] = {name: _value(part, definitions) for name, part in result[key].items()}
-    for key in ("items", "additionalProperties"):
-        if isinstance(result.get(key), dict):
-            result[key] = _value(result[key], definitions)
-    if "anyOf" in result:
-        result["anyOf"] = [_partial(part, definitions) for part in result["anyOf"]]
-    # Bounds of how much there is hold for the whole, not for a part.
-    result.pop("minProperties", None)
-    if result.get("type") == "array":
-        # One of what is listed may stand alone.
-        return {"anyOf": [result, result["items"]], **_description(result)}
-    return result
+class _Parts:
+    """The definitions of the whole, each as what a file may hold of it; choices of kinds become definitions, too."""
+
+    def __init__(self, definitions: Json) -> None:
+        self._definitions = definitions
+        self.found: Json = {}
+        for name, definition in definitions.items():
+            self.found[name] = self.partial(definition)
+
+    def partial(self, schema: Json) -> Json:
+        """What may stand in a file that holds a part of what `schema` describes."""
+        if "discriminator" in schema:
+            return {"$ref": _REF + self._choice(schema["discriminator"]), **_description(schema)}
+        # Bounds of how much there is hold for the whole, not for a part.
+        result = {key: value for key, value in schema.items() if key not in ("title", "required", "minProperties")}
+        for key in ("properties", "patternProperties"):
+            if key in result:
+                result[key] = {name: self._value(part) for name, part in result[key].items()}
+        for key in ("items", "additionalProperties"):
+            if isinstance(result.get(key), dict):
+                result[key] = self._value(result[key])
+        if "anyOf" in result:
+            result["anyOf"] = [self.partial(part) for part in result["anyOf"]]
+        if result.get("type") == "array" and "items" in result:
+            # One of what is listed may stand alone.
+            return {"anyOf": [result, result["items"]], **_kept(result)}
+        return result
+
+    def _value(self, schema: Json) -> Json:
+        """The same, or something that stands for a value."""
+        inner = [part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"]
+        if len(inner) == 1 and self._is_mapping(inner[0]):
+            # Told apart beforehand, so that a mistake inside is reported and not that nothing fits.
+            alone = [_OPEN, *self._names(inner[0]), {"type": "null"}]
+            mapping = self.partial({key: part for key, part in inner[0].items() if key != "description"})
+            return {"if": _NO_MAPPING, "then": {"anyOf": alone}, "else": mapping, **_description(schema)}
+        partial = self.partial(schema)
+        if partial.get("type") == "string" and not {"pattern", "enum", "const"} & partial.keys():
+            return partial
+        return {"anyOf": [*partial["anyOf"], _OPEN] if "anyOf" in partial else [partial, _OPEN], **_kept(schema)}
+
+    def _is_mapping(self, schema: Json) -> bool:
+        if "$ref" in schema:
+            return self._is_mapping(self._definitions[schema["$ref"].removeprefix(_REF)])
+        return "discriminator" in schema or schema.get("type") == "object"
+
+    def _names(self, schema: Json) -> list[Json]:
+        """Texts that stand for a mapping: the kind of a rule or a place, the type of a field."""
+        if "discriminator" in schema:
+            kinds = schema["discriminator"]["mapping"]
+            return [{"enum": list(kinds)}] if _family(kinds) in _BY_NAME else []
+        name = schema.get("$ref", "").removeprefix(_REF)
+        return [self._definitions[name]["properties"][_OWN_NAME[name]]] if name in _OWN_NAME else []
+
+    def _choice(self, discriminator: Json) -> str:
+        """The name of the definition of one of several kinds: told by its tag, else with the keys of any."""
+        tag: str = discriminator["propertyName"]
+        kinds: Mapping[str, str] = discriminator["mapping"]
+        family = _family(kinds)
+        name = family or "_or_".join(kinds)
+        if name in self.found:
+            return name
+        # Steps hold steps.
+        self.found[name] = {}
+        summaries = {kind.name: kind.summary for kind in FAMILIES[family]} if family else {}
+        # A split store is recognised by its two keys; it has no type to write.
+        written = [kind for kind in kinds if (tag, kind) != ("type", "split")]
+        known: dict[str, list[Json]] = {}
+        for reference in kinds.values():
+            for key, part in self._definitions[reference.removeprefix(_REF)].get("properties", {}).items():
+                if key != tag and (value := self._value(part)) not in known.setdefault(key, []):
+                    known[key].append(value)
+        self.found[name] = {
+            "type": "object",
+            "properties": {
+                tag: {
+                    "description": "; ".join(": ".join(filter(None, (kind, summaries.get(kind)))) for kind in written),
+                    "anyOf": [{"enum": written}, _OPEN],
+                }
+            },
+            "if": {"required": [tag]},
+            "then": {
+                "allOf": [
+                    {"if": {"properties": {tag: {"const": kind}}}, "then": {"$ref": kinds[kind]}} for kind in written
+                ]
+            },
+            "else": {
+                "properties": {key: parts[0] if len(parts) == 1 else {"anyOf": parts} for key, parts in known.items()},
+                "additionalProperties": False,
+            },
+        }
+        return name
 
 
-def _value(schema: Json, definitions: Json) -> Json:
-    """The same, or something that stands for a value."""
-    partial = _partial(schema, definitions)
-    name = str(partial.get("$ref", "")).removeprefix(_REF)
-    if name in _OWN_NAME:
-        alone = definitions[name]["properties"][_OWN_NAME[name]]
-        return {"anyOf": [partial, alone, _OPEN], **_description(partial)}
-    if "if" in partial or "$ref" in partial or partial.get("type") == "object":
-        # Told apart beforehand, so that a mistake inside is reported and not that nothing fits.
-        return {"if": {"type": "string"}, "then": _OPEN, "else": partial, **_description(partial)}
-    if partial.get("type") == "string" and not {"pattern", "enum", "const"} & partial.keys():
-        return partial
-    return {"anyOf": [*partial["anyOf"], _OPEN] if "anyOf" in partial else [partial, _OPEN], **_kept(partial)}
+def _family(kinds: Mapping[str, str]) -> str | None:
+    return next((name for name, family in FAMILIES.items() if set(family.names) == set(kinds)), None)
 
 
 def _kept(schema: Json) -> Json:
@@ -127,42 +190,6 @@ def _kept(schema: Json) -> Json:
 
 def _description(schema: Json) -> Json:
     return {"description": schema["description"]} if "description" in schema else {}
-
-
-def _choice(schema: Json, definitions: Json) -> Json:
-    """One of several kinds: by its tag where that is there, else with the keys of any."""
-    tag: str = schema["discriminator"]["propertyName"]
-    kinds: Mapping[str, str] = schema["discriminator"]["mapping"]
-    family = next((name for name, family in FAMILIES.items() if set(family.names) == set(kinds)), None)
-    summaries = {kind.name: kind.summary for kind in FAMILIES[family]} if family else {}
-    written = [name for name in kinds if (tag, name) != ("type", "split")]
-    tags = {
-        "description": "; ".join(f"{name}: {summaries[name]}" if summaries.get(name) else name for name in written),
-        "anyOf": [{"enum": written}, _OPEN],
-    }
-    known: dict[str, list[Json]] = {}
-    for reference in kinds.values():
-        for key, part in definitions[reference.removeprefix(_REF)].get("properties", {}).items():
-            if key != tag and (value := _value(part, definitions)) not in known.setdefault(key, []):
-                known[key].append(value)
-    anything = {key: values[0] if len(values) == 1 else {"anyOf": values} for key, values in known.items()}
-    result: Json = {
-        "type": "object",
-        "properties": {tag: tags},
-        "if": {"required": [tag]},
-        "then": {
-            "allOf": [
-                {"if": {"properties": {tag: {"const": name}}}, "then": {"$ref": reference}}
-                for name, reference in kinds.items()
-                if name in written
-            ]
-        },
-        "else": {"properties": anything, "additionalProperties": False},
-        **_description(schema),
-    }
-    if family in _BY_NAME:
-        return {"if": {"type": "string"}, "then": {"anyOf": [{"enum": written}, _OPEN]}, "else": result}
-    return result
 
 
 def _below(root: Json, definitions: Json, package: str) -> Json:
@@ -183,7 +210,7 @@ def _below(root: Json, definitions: Json, package: str) -> Json:
 def _reached(place: Json, definitions: Json) -> Json:
     """A place itself, in place of what may stand for it or leads to it."""
     while True:
-        if place.get("then") == _OPEN:
+        if place.get("if") == _NO_MAPPING:
             place = place["else"]
         elif "$ref" in place:
             place = definitions[place["$ref"].removeprefix(_REF)]

@@ -9,9 +9,9 @@ from typing import Any
 
 from confrag.schema.templates import Template
 
-__all__ = ["CORRECT", "Agreement", "Grade", "Judge", "agreement", "parse_grade"]
+__all__ = ["CORRECT", "Agreement", "Grade", "Judge", "agreement", "parse_grade", "score"]
 
-WORST, CORRECT, BEST = 1, 4, 5
+_WORST, CORRECT, _BEST = 1, 4, 5
 """Of the grades; from `CORRECT` on an answer counts as right."""
 MAX_TOKENS = 200
 """Of a verdict: a sentence and a grade."""
@@ -24,11 +24,6 @@ class Grade:
 
     grade: int | None
     reply: str
-
-    @property
-    def score(self) -> float | None:
-        """Between 0 and 1."""
-        return None if self.grade is None else (self.grade - WORST) / (BEST - WORST)
 
 
 class Judge:
@@ -49,6 +44,11 @@ class Judge:
         """The verdict; `values` are those of `confrag.schema.prompts.JUDGING`."""
         reply = self._say(self._system(values), self._user(values))
         return Grade(parse_grade(reply), reply)
+
+
+def score(grade: int) -> float:
+    """A grade as a number between 0 and 1."""
+    return (grade - _WORST) / (_BEST - _WORST)
 
 
 def parse_grade(reply: str) -> int | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from confrag.evaluate.answers import answer_metrics
 from confrag.evaluate.dataset import Dataset, Query
-from confrag.evaluate.judge import BEST, CORRECT, WORST, agreement
+from confrag.evaluate.judge import CORRECT, agreement, score
 from confrag.evaluate.retrieval import retrieval_metrics
 from confrag.schema.models import PriceSpec
 
@@ -59,7 +59,7 @@ def _of_answer(query: Query, row: Row, language: str) -> dict[str, float]:
         found["citation_precision"] = sum(query.relevant.get(document, 0) > 0 for document in cited) / len(cited)
     grade = row.get("judge", {}).get("grade")
     if grade is not None:
-        found["judge"] = (grade - WORST) / (BEST - WORST)
+        found["judge"] = score(grade)
     return found
 
 

@@ -113,7 +113,7 @@ def measure(server: Server, path: str, body: dict[str, Any], seconds: int, work:
 
 
 def throughput(work: Path, workers: int, rounds: int, seconds: int) -> None:
-    """Cached answers against a bare route that returns the same bytes, in turn; then other requests, three times each."""
+    """Cached answers against a bare route that returns the same bytes, in turn; then other requests."""
     if not shutil.which("wrk"):
         sys.exit("wrk is not installed; on Debian: apt-get install wrk")
     with ExitStack() as stack:

@@ -11,7 +11,7 @@ import pytest
 from confrag.evaluate import summary
 from confrag.evaluate.dataset import Dataset, Query
 from confrag.evaluate.journal import Journal
-from confrag.evaluate.judge import Judge, agreement, parse_grade
+from confrag.evaluate.judge import Judge, agreement, parse_grade, score
 from confrag.evaluate.retrieval import retrieval_metrics
 from confrag.schema.models import PriceSpec
 
@@ -110,6 +110,10 @@ def test_a_grade_is_read_strictly(reply: str, grade: int | None) -> None:
     assert parse_grade(reply) == grade
 
 
+def test_a_grade_as_a_number() -> None:
+    assert [score(grade) for grade in range(1, 6)] == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
 def test_what_a_judge_is_shown() -> None:
     asked = []
 
@@ -121,7 +125,7 @@ def test_what_a_judge_is_shown() -> None:
     values = {"question": "Who?", "answer": "She {{ x }}", "answers": ("She", "Her"), "context": "", "language": "en"}
     verdict = judge(values)
     assert asked == [("Grade in en.", "Who? She|Her: She {{ x }}")]
-    assert (verdict.grade, verdict.score, verdict.reply) == (5, 1.0, "Right.\nGrade: 5")
+    assert (verdict.grade, verdict.reply) == (5, "Right.\nGrade: 5")
 
 
 def test_agreement() -> None:
