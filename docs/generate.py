@@ -5,13 +5,13 @@ docs/configuration.md from the schema, its docstrings and the packaged options; 
 
 from __future__ import annotations
 
-import ast
 import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from confrag.config.docstrings import meaning
 from confrag.config.sources import describe, options
 from confrag.registry import FAMILIES
 from confrag.schema.base import Family, Spec
@@ -176,24 +176,8 @@ def _specs() -> dict[str, type[Spec]]:
 
 
 def _meaning(spec: type[Spec], key: str) -> str:
-    """The docstring below a field, looked for along the base classes."""
-    for base in spec.__mro__:
-        if issubclass(base, Spec) and key in (texts := _docstrings(base)):
-            return " ".join(texts[key].split()).replace("``", "`").replace("|", "\\|")
-    return ""
-
-
-def _docstrings(spec: type[Spec]) -> dict[str, str]:
-    body = ast.parse(inspect.getsource(spec)).body[0]
-    assert isinstance(body, ast.ClassDef)
-    return {
-        field.target.id: text.value.value
-        for field, text in zip(body.body, body.body[1:], strict=False)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-    }
+    """The docstring below a field, for a table."""
+    return meaning(spec, key).replace("|", "\\|")
 
 
 def main(folder: Path) -> None:

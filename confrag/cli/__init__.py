@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "validate": ("confrag.cli.inspect", "every error of a configuration at once"),
     "show": ("confrag.cli.inspect", "the resolved configuration; where=true: which file each value comes from"),
     "graph": ("confrag.cli.inspect", "the compiled graph; format=text|mermaid|json"),
+    "schema": ("confrag.cli.schema", "a JSON Schema for editors: completion and checks while you write"),
     "ls": ("confrag.cli.listing", "presets and groups with their options"),
     "init": ("confrag.cli.init", "a starter project of your own"),
     "models": ("confrag.cli.models", "local models: ls, pull NAME, serve"),

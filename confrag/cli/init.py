@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
@@ -10,15 +11,21 @@ from importlib.resources import files
 from pathlib import Path
 
 from confrag.cli.arguments import parse
+from confrag.config.json_schema import editor_schema
 from confrag.errors import UserError
 
 __all__ = ["USAGE", "init"]
 
 USAGE = {
     "init": "usage: confrag init DIR\n\n"
-    "Writes a project that runs as it is: your own preset in DIR/conf, a small corpus in DIR/docs, a README.\n"
+    "Writes a project that runs as it is: your own preset in DIR/conf, a small corpus in DIR/docs, a README, and\n"
+    "schemas in DIR/.schema by which an editor completes and checks.\n"
     "DIR must not exist, or be empty."
 }
+
+
+_SCHEMAS = {"preset": "_global_", "node_groups": "node_groups"}
+"""File below .schema -> where the keys belong that it describes; the files of the starter name them."""
 
 
 def init(argv: Sequence[str]) -> int:
@@ -34,6 +41,10 @@ def init(argv: Sequence[str]) -> int:
         shutil.copytree(
             source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__init__.py", "__pycache__", "*.pyc")
         )
+        (target / ".schema").mkdir()
+        for name, package in _SCHEMAS.items():
+            schema = json.dumps(editor_schema(package), ensure_ascii=False)
+            (target / ".schema" / f"{name}.json").write_text(schema + "\n", "utf-8")
     except OSError as error:
         raise UserError(f"{target}: cannot be written: {error.strerror or error}") from None
     sys.stdout.write(

@@ -20,7 +20,8 @@ from confrag.cli.launch import hydra_main, shared_overrides
 from confrag.config.compose import Composed, SweepSettings, compose_sweep
 from confrag.config.overrides import normalize, quote
 from confrag.config.sources import group_names, user_config_dir
-from confrag.errors import UserError
+from confrag.config.validate import validate
+from confrag.errors import ConfigError, UserError
 from confrag.schema.evaluation import COSTS
 
 __all__ = ["Sweep", "documents", "exit_code", "launch", "planned"]
@@ -28,6 +29,8 @@ __all__ = ["Sweep", "documents", "exit_code", "launch", "planned"]
 SWEEP = "sweep.json"
 FORMAT = 1
 """Of ``sweep.json``."""
+_OF_ALL = ("dataset", "eval", "objective")
+"""Keys of the configuration that concern a sweep as a whole."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def planned(verb: str, arguments: Arguments, overrides: Sequence[str]) -> Sweep:
             or the folder holds another sweep.
     """
     composed, settings = compose_sweep(shared_overrides(overrides, arguments), arguments.config_dir)
+    _check(composed)
     typed = _parsed(overrides, arguments)
     if (settings.folder / SWEEP).is_file() and not composed.data.get("resume"):
         raise UserError(
@@ -129,6 +133,18 @@ def documents(folder: Path, name: str) -> list[dict[str, Any]]:
 def exit_code(jobs: Sequence[Mapping[str, Any]]) -> int:
     """The code of the first job that failed; 0 where none did."""
     return next((int(job["exit_code"]) for job in jobs if job.get("exit_code")), 0)
+
+
+def _check(shared: Composed) -> None:
+    """Raises ConfigError for what is wrong with how the jobs are judged; of what they do, each tells by itself, since
+    much of it makes sense only with what is swept.
+    """
+    try:
+        validate(shared)
+    except ConfigError as error:
+        wrong = [problem for problem in error.problems if problem.path.partition(".")[0] in _OF_ALL]
+        if wrong:
+            raise ConfigError(wrong, shared.name) from None
 
 
 def _folders(folder: Path) -> list[tuple[Path, int]]:

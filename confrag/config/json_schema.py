@@ -61,7 +61,7 @@ def editor_schema(package: str = GLOBAL, config_dir: Path | None = None) -> Json
         "type": "string",
         "pattern": r"^\?\?\?$|\$\{",
     }
-    defaults = {"properties": {"defaults": _defaults(config_dir)}}
+    defaults = {"defaults": _defaults(config_dir)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "confrag: " + ("a preset" if package == GLOBAL else package),
@@ -223,7 +223,13 @@ def _with_defaults(place: Json, definitions: Json, more: Json) -> Json:
     if "else" in place:
         # A choice of kinds: its definitions are closed, so the list is let through beside them.
         return {**place, **_opened(place, definitions, more)}
-    return {**place, "properties": {**place.get("properties", {}), **more["properties"]}}
+    names = place.get("patternProperties", {})
+    patterns = {"patternProperties": {f"^(?!defaults$){name.removeprefix('^')}": names[name] for name in names}}
+    return {
+        **place,
+        **(patterns if names else {}),
+        "properties": {**place.get("properties", {}), **more},
+    }
 
 
 def _opened(choice: Json, definitions: Json, more: Json) -> Json:
@@ -232,12 +238,12 @@ def _opened(choice: Json, definitions: Json, more: Json) -> Json:
             "if": entry["if"],
             "then": {
                 **(spec := definitions[entry["then"]["$ref"].removeprefix(_REF)]),
-                "properties": {**spec.get("properties", {}), **more["properties"]},
+                "properties": {**spec.get("properties", {}), **more},
             },
         }
         for entry in choice["then"]["allOf"]
     ]
-    anything = {**choice["else"], "properties": {**choice["else"]["properties"], **more["properties"]}}
+    anything = {**choice["else"], "properties": {**choice["else"]["properties"], **more}}
     return {"then": {"allOf": kinds}, "else": anything}
 
 

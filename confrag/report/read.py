@@ -16,7 +16,7 @@ from confrag.report.naming import named
 __all__ = ["read"]
 
 FORMAT = 1
-EVALUATION, QUERIES, SWEEP = "eval.json", "queries.jsonl", "sweep.json"
+EVALUATION, QUERIES, SWEEP, ANSWERS = "eval.json", "queries.jsonl", "sweep.json", "run.json"
 
 
 def read(folders: Sequence[str | Path]) -> Results:
@@ -83,7 +83,8 @@ def _children(folder: Path) -> Iterator[Path]:
     """The folders of jobs, by number; Hydra names them so unless it is told otherwise."""
     found = [path for path in folder.iterdir() if path.is_dir()]
     for path in sorted(found, key=lambda p: [int(part) if part.isdecimal() else -1 for part in (p.name,)] + [p.name]):
-        if (path / EVALUATION).is_file() or path.name.isdecimal():
+        # A job of `confrag run` leaves an answer, and is no evaluation that was cut short.
+        if (path / EVALUATION).is_file() or (path.name.isdecimal() and not (path / ANSWERS).is_file()):
             yield path
 
 

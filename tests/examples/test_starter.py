@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from confrag.cli import main
 from confrag.config import load
@@ -45,7 +47,13 @@ def test_what_it_holds(project: tuple[Path, list[str]]) -> None:
     folder, _ = project
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     documents = {"docs/prices.md", "docs/visiting.md", "docs/workshop-rules.md"}
-    assert files == {"README.md", "conf/handbook.yaml", "node_groups/sections.yaml", *documents}
+    schemas = {".schema/preset.json", ".schema/node_groups.json"}
+    assert files == {"README.md", "conf/handbook.yaml", "node_groups/sections.yaml", *schemas, *documents}
+    for file in ("conf/handbook.yaml", "node_groups/sections.yaml"):
+        (schema,) = re.findall(r"^# yaml-language-server: \$schema=(.+)$", (folder / file).read_text("utf-8"), re.M)
+        named = folder / file
+        checker = Draft202012Validator(json.loads((named.parent / schema).read_text("utf-8")))
+        assert list(checker.iter_errors(yaml.safe_load(named.read_text("utf-8")))) == []
 
 
 @pytest.mark.parametrize("recall", ["dense", "lexical", "hybrid", "multi_route"])

@@ -236,6 +236,9 @@ def test_folders_that_hold_no_report(sweep: Path, tmp_path: Path) -> None:
         f"{tmp_path}: no job in it (no eval.json, neither here nor in a numbered folder); name the folder of a sweep "
         "or job of 'confrag eval'"
     )
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "run.json").write_text("{}", "utf-8")
+    assert "no job in it" in refused(tmp_path)
     (tmp_path / "0").mkdir()
     assert refused(tmp_path) == f"{tmp_path}: none of its 1 jobs is finished; go on with resume=true"
     shutil.copytree(sweep / "4", tmp_path / "1")
