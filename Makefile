@@ -3,6 +3,7 @@
 # make test-crash  ingests that are killed at random moments, 100 of them (a few minutes)
 # make test-cache  2,000 edits and questions on each cache, and a Redis that restarts under load (two minutes)
 # make test-serve  2,000 questions of 64 clients at once, and a minute of requests of every kind (two minutes)
+# make test-ray   sweeps on a local cluster of Ray, which is installed for it (200 MB)
 # make test-vllm   a real vLLM on the CPU, in an environment of its own (4 GB, some minutes)
 # make bench-vllm  how fast it is there, beside llama.cpp (ten minutes)
 # make lint   ruff, mypy --strict, import directions
@@ -16,7 +17,7 @@ QUERY ?= Who founded the ferry line?
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: run test test-crash test-cache test-serve test-vllm bench-vllm lint format clean
+.PHONY: run test test-crash test-cache test-serve test-ray test-vllm bench-vllm lint format clean
 
 run: $(VENV)/.run
 	$(BIN)/confrag run query="$(QUERY)"
@@ -34,6 +35,10 @@ test-cache: $(VENV)/.test
 test-serve: $(VENV)/.test
 	CONFRAG_SERVE_QUESTIONS=2000 CONFRAG_SERVE_SECONDS=60 \
 		$(BIN)/python -m pytest tests/serve/test_admission.py tests/serve/test_load.py
+
+test-ray: $(VENV)/.test
+	$(BIN)/python -m pip install -qq -e ".[ray]"
+	$(BIN)/python -m pytest tests/integration/test_sweeps.py -k ray
 
 test-vllm: $(VENV)/.test $(VLLM)/.ready
 	CONFRAG_VLLM=$(VLLM) $(BIN)/python -m pytest tests/vllm

@@ -14,5 +14,6 @@ BENCHES: dict[str, tuple[str, str]] = {
     "cache": ("confrag.bench.cache", "a question without a cache and with each of them, and a stream of questions"),
     "index": ("confrag.bench.index", "words looked up in a long list, and the nearest of many vectors"),
     "model": ("confrag.bench.model", "a model as it is and in AWQ behind vLLM, and a small one behind llama.cpp"),
+    "all": ("confrag.bench.all", "all of them, on one page next to the figures of the tutorial; words choose some"),
 }
 """Bench -> module (with a function `run`) and a line of help."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Measurements", "Report", "Row", "shown"]
+__all__ = ["Measurements", "Report", "Row", "shown", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ class Report:
     charted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def parts(self) -> tuple[Report, ...]:
+        """The reports of which each has a chart: this one."""
+        return (self,)
+
     def as_dict(self) -> dict[str, Any]:
         """The document that ``output=json`` prints."""
         rows = [{"case": r.case, "measure": r.measure, "value": r.value, "unit": r.unit} for r in self.rows]
@@ -59,9 +64,9 @@ class Report:
         labels = {row.measure: _label(row) for row in self.rows}
         values = {(row.case, row.measure): shown(row.value) for row in self.rows}
         table = [[label, *(values.get((case, measure), "") for case in cases)] for measure, label in labels.items()]
-        lines = [f"# confrag bench {self.bench}", "", *_table(["", *cases], table)]
+        lines = [f"# confrag bench {self.bench}", "", *table(["", *cases], table)]
         lines += ["", *(f"{note}\n" for note in self.notes)]
-        lines += _table(["ratio", "value"], [[f"`{name}`", shown(value)] for name, value in self.ratios.items()])
+        lines += table(["ratio", "value"], [[f"`{name}`", shown(value)] for name, value in self.ratios.items()])
         lines += ["", ", ".join(f"{name} {value}" for name, value in self.machine.items()), ""]
         lines += [", ".join(f"{name} {value}" for name, value in self.versions.items()), ""]
         return "\n".join(lines)
@@ -97,6 +102,7 @@ def _label(row: Row) -> str:
     return f"{row.measure}, {row.unit}" if row.unit in ("s", "ms", "MB") else row.measure
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table; figures stand to the right."""
     ruler = ["---", *["---:"] * (len(head) - 1)]
     return [f"| {' | '.join(cells)} |" for cells in (head, ruler, *lines)]

@@ -28,7 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "eval": ("confrag.cli.eval", "how good a configuration is, on a dataset; with -m, each of a sweep"),
     "report": ("confrag.cli.report", "compare what was evaluated, in a page and a table; export the best as a preset"),
     "rerun": ("confrag.cli.rerun", "do a job of run or eval again, and say what differs"),
-    "bench": ("confrag.cli.bench", "measure this machine: startup, index, parallel, cache, model"),
+    "bench": ("confrag.cli.bench", "measure this machine: startup, index, parallel, cache, model, all"),
     "doctor": ("confrag.cli.doctor", "what is installed, what is missing, which servers answer"),
 }
 """Verb -> module (with a function of the verb's name) and a line of help."""

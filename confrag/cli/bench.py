@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from confrag.bench import BENCHES
+from confrag.bench.all import Page
 from confrag.bench.report import Report
 from confrag.bench.request import Request
 from confrag.cli.arguments import parse
@@ -26,7 +27,8 @@ USAGE = {
     "and the chart as a PNG. The configuration says which documents and models are used; stores are temporary.\n\n"
     "examples:\n"
     "  confrag bench startup corpus.path=docs\n"
-    "  confrag bench startup chroma milvus embed=e5_multilingual bench.repeats=1"
+    "  confrag bench startup chroma milvus embed=e5_multilingual bench.repeats=1\n"
+    "  confrag bench all"
 }
 
 
@@ -48,7 +50,7 @@ def bench(argv: Sequence[str]) -> int:
     with reserved_stdout() as out:
         config = request.config()
         with shown(config.progress) as progress:
-            report: Report = import_module(BENCHES[words[0]][0]).run(request, progress)
+            report: Report | Page = import_module(BENCHES[words[0]][0]).run(request, progress)
         folder = _keep(report, Path(config.state_dir).expanduser() / "bench")
         if config.output == "json":
             out.write(json.dumps(report.as_dict(), ensure_ascii=False, indent=2) + "\n")
@@ -56,12 +58,13 @@ def bench(argv: Sequence[str]) -> int:
             from confrag.bench.chart import draw_terminal
 
             out.write(report.markdown() + "\n")
-            draw_terminal(report, out)
+            for part in report.parts:
+                draw_terminal(part, out)
     say(f"kept in {folder}")
     return 0
 
 
-def _keep(report: Report, parent: Path) -> Path:
+def _keep(report: Report | Page, parent: Path) -> Path:
     """Write the report into a folder of its own."""
     from confrag.bench.chart import draw_png
 
@@ -71,7 +74,8 @@ def _keep(report: Report, parent: Path) -> Path:
         (folder / "report.md").write_text(report.markdown(), "utf-8")
         document = json.dumps(report.as_dict(), ensure_ascii=False, indent=2)
         (folder / "report.json").write_text(document + "\n", "utf-8")
-        draw_png(report, folder / "chart.png")
+        for part in report.parts:
+            draw_png(part, folder / ("chart.png" if part is report else f"{part.bench}.png"))
     except MissingDependencyError as error:
         say(f"note: {error}")
     except OSError as error:

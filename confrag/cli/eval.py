@@ -29,10 +29,9 @@ USAGE = {
     "eval": """\
 usage: confrag eval [conf=NAME] dataset.path=DIR [override ...]
 
-Asks the configuration every query of a dataset and compares with what is known to be right. The documents of the
-dataset take the place of the corpus.
+Asks the configuration every query of a dataset and compares with what is known to be right.
 
-  dataset.path=DIR       a folder in the layout of BEIR: corpus.jsonl, queries.jsonl, qrels/test.tsv
+  dataset.path=DIR       a folder with questions about the documents of corpus.path, or a dataset, see below
   dataset.queries=N      so many of the queries, drawn by eval.seed
   eval.metrics=[...]     of retrieval: ndcg@10, recall@10, mrr@10, map@10, p@5, success@1, ...
   eval.depth=N           ask every route for at least so many nodes (default: as many as users get)
@@ -43,7 +42,16 @@ dataset take the place of the corpus.
   output=json            one JSON document on standard output
   -m                     an evaluation for each combination of comma-separated values
 
+Questions about documents of your own: DIR holds queries.jsonl, a line for each, with the files that are right (named as
+below corpus.path), the answers, or both. The documents stay where they are, and as they are.
+
+  {"text": "When does the workshop open?", "files": ["visiting.md"], "answers": ["at ten"]}
+
+A dataset in the layout of BEIR: DIR holds corpus.jsonl, queries.jsonl and qrels/test.tsv. Its documents take the place
+of the corpus.
+
 examples:
+  confrag eval -m conf=map recall=dense,hybrid llm=extractive corpus.path=docs dataset.path=questions
   confrag eval conf=map llm=extractive dataset.path=cranfield
   confrag eval -m conf=map,milvus_hnsw recall=dense,hybrid llm=extractive dataset.path=cranfield
 
@@ -53,8 +61,8 @@ Figures, a line for each query and a run file of TREC are kept below state_dir (
 _GOES_ON = "confrag: what is done is kept; the same command with resume=true goes on"
 _log = logging.getLogger("confrag")
 _NO_DATASET = (
-    "dataset.path: a value is required here: a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv; "
-    "set it with dataset.path=DIR"
+    "dataset.path: a value is required here: a folder with queries.jsonl, for example; set it with dataset.path=DIR "
+    "(confrag eval --help)"
 )
 _GOES_ON = "confrag: what is done is kept; the same command with resume=true goes on"
 

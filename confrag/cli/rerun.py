@@ -177,5 +177,6 @@ def _tell(title: str, differences: Sequence[Difference], write: Any) -> None:
 
 
 def _short(value: Any, limit: int = 100) -> str:
-    text = "nothing" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    words = "nothing" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(words.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"

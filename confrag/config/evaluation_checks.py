@@ -10,7 +10,7 @@ from confrag.errors import Problem, nearest
 
 __all__ = ["evaluation"]
 
-_FILES = ("corpus.jsonl", "queries.jsonl")
+_QUERIES = "queries.jsonl"
 
 
 def evaluation(raw: Raw) -> Iterator[Problem]:
@@ -31,16 +31,23 @@ def evaluation(raw: Raw) -> Iterator[Problem]:
 def _folder(path: str) -> Iterator[Problem]:
     try:
         folder = Path(path).expanduser()
+        if folder.is_file():
+            yield Problem("dataset.path", f"is a file; name the folder that it is in: '{folder.parent}'", path)
+            return
         if not folder.is_dir():
             beside = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
             yield Problem("dataset.path", "there is no such folder", path, nearest(folder.name, beside))
             return
-        missing = [name for name in _FILES if not (folder / name).is_file()]
+        missing = not (folder / _QUERIES).is_file()
     except (OSError, ValueError, RuntimeError) as error:  # too long a name, a NUL in it, the home of nobody
         yield Problem("dataset.path", f"cannot be the name of a folder ({error})", path)
         return
     if missing:
-        yield Problem("dataset.path", f"is no dataset: {' and '.join(missing)} must be in it", path)
+        message = (
+            f"is no dataset: {_QUERIES} must be in it, with a line for each question, like "
+            '{"text": "When is it open?", "files": ["faq.md"]}'
+        )
+        yield Problem("dataset.path", message, path)
 
 
 def _judge(raw: Raw, name: object) -> Iterator[Problem]:

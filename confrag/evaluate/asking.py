@@ -28,7 +28,7 @@ class Asking:
 
     Attributes:
         app: started.
-        documents: name of a file of the corpus -> document id.
+        documents: name of a file of the corpus -> document id, where that is not the name itself.
         answering: let the model answer.
         depth: nodes that every route gives at least; None: as the configuration says.
         judge: grades the answers, if one does.
@@ -77,13 +77,16 @@ class Asking:
         """Documents, each at the place of its first node, with that node's score."""
         ranking: dict[str, float] = {}
         for hit in hits:
-            ranking.setdefault(self.documents[hit.file], round(_score(hit), 6))
+            ranking.setdefault(self._document(hit), round(_score(hit), 6))
         return list(ranking.items())
+
+    def _document(self, hit: Hit) -> str:
+        return self.documents.get(hit.file, hit.file)
 
     def _source(self, hit: Hit) -> dict[str, Any]:
         return {
             "file": hit.file,
-            "document": self.documents[hit.file],
+            "document": self._document(hit),
             "route": hit.route,
             "score": hit.score,
             "rerank_score": hit.rerank_score,

@@ -1,29 +1,34 @@
-"""A dataset in the layout of BEIR: read, checked as a whole, and known by the digest of its contents."""
+"""A dataset: questions, what is known to be right, and documents; read, checked as a whole, known by its digest.
+
+The documents are those of ``corpus.jsonl``, in the layout of BEIR. Where there is no such file, they are those of the
+configuration's corpus, and known by the names of their files: questions about documents of one's own.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from confrag.build.conditions import language
-from confrag.errors import UserError, nearest
+from confrag.errors import nearest
+from confrag.evaluate.lines import Lines
+from confrag.evaluate.own import Files
 
-__all__ = ["Dataset", "Document", "Query", "read"]
+__all__ = ["Dataset", "Document", "Query", "has_documents", "read"]
 
 CORPUS, QUERIES, QRELS = "corpus.jsonl", "queries.jsonl", "qrels"
 _HEADER = ("query-id", "corpus-id", "score")
-_SHOWN = 20
-"""Mistakes that are listed."""
+_OF_OWN = ("_id", "text", "answers", "files")
+_EXAMPLE = '{"text": "When is it open?", "files": ["faq.md"]}'
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document of the corpus; `fields` is what it has beside its title and text."""
+    """A document of ``corpus.jsonl``; `fields` is what it has beside its title and text."""
 
     id: str
     title: str
@@ -53,11 +58,12 @@ class Dataset:
     Attributes:
         documents: in the order of the file.
         queries: those of the split that can be asked, in the order of the file.
-        judged: whether it says which documents are relevant.
+        judged: whether it says of any query which documents are relevant.
         language: ``en`` or ``zh``.
         corpus_hash: of the documents, 16 hexadecimal digits.
         hash: of all of it, 16 hexadecimal digits.
         notes: what was left out, in words.
+        own: files of the corpus that are the documents in place of `documents`; None: `documents` are.
     """
 
     path: Path
@@ -69,6 +75,7 @@ class Dataset:
     corpus_hash: str
     hash: str
     notes: tuple[str, ...] = ()
+    own: Files | None = None
 
     @property
     def name(self) -> str:
@@ -76,30 +83,45 @@ class Dataset:
         return self.path.name
 
     @property
+    def size(self) -> int:
+        """How many documents there are."""
+        return len(self.documents if self.own is None else self.own.digests)
+
+    @property
     def answered(self) -> bool:
         """Whether any of its queries comes with an answer."""
         return any(query.answers for query in self.queries)
 
 
-def read(folder: Path, split: str = "test", spoken: Literal["auto", "en", "zh"] = "auto") -> Dataset:
+def has_documents(folder: Path) -> bool:
+    """Whether a dataset brings its documents along."""
+    return (folder / CORPUS).exists()
+
+
+def read(
+    folder: Path, split: str = "test", spoken: Literal["auto", "en", "zh"] = "auto", own: Files | None = None
+) -> Dataset:
     """Read a dataset.
 
     Args:
-        folder: with ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/SPLIT.tsv``; the last may be absent where there are
-            answers.
-        split: whose queries are taken.
+        folder: with ``queries.jsonl``, ``corpus.jsonl`` unless `own` is given, and ``qrels/SPLIT.tsv``; the last may be
+            absent where there are answers, or files.
+        split: whose queries are taken, where there are ``qrels``.
         spoken: the language of the answers; ``auto``: the one that most of the queries are in.
+        own: the files of the corpus, to be the documents; a query may then say which of them are right (``files``),
+            and need not have an id.
 
     Raises:
         UserError: with every mistake that was found, each with its file and line.
     """
-    reading = _Reading(folder)
-    documents = {document.id: document for document in reading.documents()}
+    reading = _Reading(folder, own=own)
+    documents = {document.id: document for document in reading.documents()} if own is None else {}
     asked = {query.id: query for query in reading.queries()}
     qrels = reading.qrels(split, documents, asked)
     queries = tuple(_chosen(asked, qrels, reading))
     reading.finish()
     chinese = sum(language(query.text) == "zh" for query in queries)
+    contents = [*documents.values()] if own is None else [[*pair] for pair in own.digests.items()]
     return Dataset(
         path=folder.absolute(),
         split=split,
@@ -107,17 +129,18 @@ def read(folder: Path, split: str = "test", spoken: Literal["auto", "en", "zh"] 
         queries=queries,
         judged=qrels is not None,
         language=("zh" if 2 * chinese > len(queries) else "en") if spoken == "auto" else spoken,
-        corpus_hash=_digest(documents.values()),
-        hash=_digest([*documents.values(), *queries]),
+        corpus_hash=_digest(contents),
+        hash=_digest([*contents, *queries]),
         notes=tuple(reading.notes),
+        own=own,
     )
 
 
-def _digest(parts: Any) -> str:
+def _digest(parts: Iterable[Any]) -> str:
     """Of what is said, not of how the files say it."""
     digest = hashlib.sha256()
     for part in parts:
-        plain = [getattr(part, name) for name in part.__slots__]
+        plain = part if isinstance(part, list) else [getattr(part, name) for name in part.__slots__]
         digest.update(json.dumps(plain, sort_keys=True, ensure_ascii=False).encode(errors="surrogatepass") + b"\n")
     return digest.hexdigest()[:16]
 
@@ -141,18 +164,16 @@ def _chosen(
 
 
 @dataclass
-class _Reading:
-    """Goes through the files of a folder, and collects what is wrong with them."""
+class _Reading(Lines):
+    """Goes through the files of a dataset."""
 
-    folder: Path
-    notes: list[str] = field(default_factory=list)
-    _mistakes: list[str] = field(default_factory=list)
+    own: Files | None = None
 
     def documents(self) -> Iterator[Document]:
-        """The documents that have a text or a title."""
+        """The documents of the file, with or without a text."""
         empty = []
-        for line, entry in self._entries(CORPUS):
-            title, text = self._text(CORPUS, line, entry, "title", ""), self._text(CORPUS, line, entry, "text")
+        for line, entry in self.entries(CORPUS):
+            title, text = self.text(CORPUS, line, entry, "title", ""), self.text(CORPUS, line, entry, "text")
             if not (title + text).strip():
                 empty.append(entry["_id"])
             others = {key: value for key, value in entry.items() if key not in ("_id", "title", "text")}
@@ -161,44 +182,52 @@ class _Reading:
         self.note(empty, f"{CORPUS}: no text, so that they cannot be found")
 
     def queries(self) -> Iterator[Query]:
-        """All queries of the file, with or without a text."""
-        for line, entry in self._entries(QUERIES):
-            answers = entry.get("answers", [])
-            answers = [answers] if isinstance(answers, str) else answers
-            if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
-                self._wrong(QUERIES, line, f"'answers' must be a list of texts, and is {answers!r:.60}")
-                answers = []
-            given = tuple(answer for answer in answers if answer.strip())
-            yield Query(entry["_id"], self._text(QUERIES, line, entry, "text"), {}, given)
+        """All queries of the file, with or without a text; of documents of one's own, with the files that they name."""
+        if self.own is not None:
+            yield from self._about_own(self.own)
+            return
+        for line, entry in self.entries(QUERIES):
+            answers = self.texts(QUERIES, line, entry, "answers")
+            yield Query(entry["_id"], self.text(QUERIES, line, entry, "text"), {}, answers)
 
     def qrels(
-        self, split: str, documents: Mapping[str, Document], queries: Mapping[str, Query]
+        self, split: str, documents: Collection[str], queries: Mapping[str, Query]
     ) -> dict[str, dict[str, int]] | None:
         """Query id -> document id -> grade; None where nothing was judged."""
-        name, found = f"{QRELS}/{split}.tsv", sorted(path.stem for path in (self.folder / QRELS).glob("*.tsv"))
+        name, found = f"{QRELS}/{split}.tsv", self._splits()
+        if any(query.relevant for query in queries.values()):
+            if found:
+                self.mistakes.append(
+                    f"{QUERIES} says which 'files' are right, and {QRELS}/{found[0]}.tsv does so, too; keep one of them"
+                )
+            return {query.id: dict(query.relevant) for query in queries.values()}
         if split not in found:
             if found:
                 close = nearest(split, found)
                 hint = f". Did you mean '{close}'?" if close else ""
-                self._mistakes.append(
-                    f"{name}: there is no such file; splits: {', '.join(found)} (dataset.split){hint}"
-                )
-            elif not any(query.answers for query in queries.values()):
-                self._mistakes.append(f"{name}: there is no such file, and {QUERIES} has no 'answers' to compare with")
+                self.mistakes.append(f"{name}: there is no such file; splits: {', '.join(found)} (dataset.split){hint}")
+            elif self.own is None and not any(query.answers for query in queries.values()):
+                self.mistakes.append(f"{name}: there is no such file, and {QUERIES} has no 'answers' to compare with")
             return None
         table: dict[str, dict[str, int]] = {}
-        for number, line in self._lines(name):
+        named: list[tuple[int, str]] = []
+        for number, line in self.lines(name):
             cells = tuple(line.split("\t"))
             if number == 1:
                 if cells != _HEADER:
                     wanted = " ".join(_HEADER)
-                    self._wrong(name, 1, f"must be the header '{wanted}', separated by tabs, and is {line!r:.60}")
+                    self.wrong(name, 1, f"must be the header '{wanted}', separated by tabs, and is {line!r:.60}")
                     return table
             elif len(cells) != len(_HEADER):
-                self._wrong(name, number, f"must have {len(_HEADER)} columns, separated by tabs, and has {len(cells)}")
+                self.wrong(name, number, f"must have {len(_HEADER)} columns, separated by tabs, and has {len(cells)}")
             else:
+                named.append((number, cells[1]))
                 self._judgement(name, number, cells, table, documents, queries)
+        self._look_for(name, named)
         return table
+
+    def _splits(self) -> list[str]:
+        return sorted(path.stem for path in (self.folder / QRELS).glob("*.tsv"))
 
     def _judgement(
         self,
@@ -206,81 +235,51 @@ class _Reading:
         line: int,
         cells: tuple[str, ...],
         table: dict[str, dict[str, int]],
-        documents: Mapping[str, Document],
+        documents: Collection[str],
         queries: Mapping[str, Query],
     ) -> None:
         query, document, score = cells
         if query not in queries:
-            self._wrong(name, line, f"there is no query {query!r} in {QUERIES}")
-        if document not in documents:
-            self._wrong(name, line, f"there is no document {document!r} in {CORPUS}")
+            self.wrong(name, line, f"there is no query {query!r} in {QUERIES}")
+        if self.own is not None:
+            document = self.own.find(document) or document
+        elif document not in documents:
+            self.wrong(name, line, f"there is no document {document!r} in {CORPUS}")
         if document in table.get(query, {}):
-            self._wrong(name, line, f"query {query!r} and document {document!r} were judged already, above")
+            self.wrong(name, line, f"query {query!r} and document {document!r} were judged already, above")
         try:
             table.setdefault(query, {})[document] = int(score)
         except ValueError:
-            self._wrong(name, line, f"the score must be a whole number, and is {score!r}")
+            self.wrong(name, line, f"the score must be a whole number, and is {score!r}")
 
-    def note(self, ids: list[str], what: str) -> None:
-        """Remember something that is no mistake, of these documents or queries."""
-        if ids:
-            more = f" and {len(ids) - 5:,} more" if len(ids) > 5 else ""
-            self.notes.append(f"{what}: {', '.join(ids[:5])}{more}")
+    def _about_own(self, own: Files) -> Iterator[Query]:
+        named: list[tuple[int, str]] = []
+        judged = bool(self._splits())
+        for line, entry in self.entries(QUERIES, _EXAMPLE):
+            before = len(self.mistakes)
+            for key in entry.keys() - {*_OF_OWN}:
+                if close := nearest(key, _OF_OWN):
+                    self.wrong(QUERIES, line, f"there is no '{key}' here. Did you mean '{close}'?")
+            files, answers = (self.texts(QUERIES, line, entry, key) for key in ("files", "answers"))
+            named += [(line, file) for file in files]
+            text = self.text(QUERIES, line, entry, "text")
+            if isinstance(entry.get("text"), str) and not text.strip():
+                self.wrong(QUERIES, line, "'text' is empty")
+            if not (files or answers or judged or len(self.mistakes) > before):
+                self.wrong(QUERIES, line, "neither 'files' nor 'answers': nothing to compare with; give one of them")
+            yield Query(entry["_id"], text, {own.find(file) or file: 1 for file in files}, answers)
+        self._look_for(QUERIES, named)
 
-    def finish(self) -> None:
-        """Raises UserError when anything was wrong."""
-        if self._mistakes:
-            count = "1 mistake" if len(self._mistakes) == 1 else f"{len(self._mistakes):,} mistakes"
-            more = len(self._mistakes) - _SHOWN
-            listed = [*self._mistakes[:_SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
-            raise UserError("\n".join([f"dataset.path = '{self.folder}': {count}", *(f"  {m}" for m in listed)]))
-
-    def _entries(self, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Line number and object of each line of a file that is one with an id of its own."""
-        seen: Counter[str] = Counter()
-        for number, line in self._lines(name):
-            try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                self._wrong(name, number, f"no JSON: {error}")
-                continue
-            identity = entry.get("_id") if isinstance(entry, dict) else None
-            if not isinstance(entry, dict) or not isinstance(identity, str) or not identity.strip():
-                self._wrong(name, number, "must be an object with an '_id' that is a text and not empty")
-                continue
-            if any(character.isspace() for character in identity):
-                # The columns of a run file are parted by white space.
-                self._wrong(name, number, f"the '_id' {identity!r} must not hold white space")
-            seen[identity] += 1
-            if seen[identity] > 1:
-                self._wrong(name, number, f"the '_id' {identity!r} is taken by a line above")
-                continue
-            yield number, entry
-        if not seen and not self._mistakes:
-            self._mistakes.append(f"{name}: there is nothing in it")
-
-    def _lines(self, name: str) -> Iterator[tuple[int, str]]:
-        """Number and text of the lines of a file that are not empty."""
-        try:
-            # Not splitlines(), which would cut at U+2028 and the like, too.
-            with (self.folder / name).open(encoding="utf-8-sig", newline="\n") as file:
-                for number, line in enumerate(file, start=1):
-                    if line.strip():
-                        yield number, line.rstrip("\r\n")
-        except FileNotFoundError:
-            self._mistakes.append(f"{name}: there is no such file")
-        except UnicodeDecodeError as error:
-            self._mistakes.append(f"{name}: not UTF-8 (byte {error.start}); save the file as UTF-8")
-        except OSError as error:
-            self._mistakes.append(f"{name}: cannot be read: {error.strerror}")
-
-    def _text(self, name: str, line: int, entry: Mapping[str, Any], key: str, default: str | None = None) -> str:
-        value = entry.get(key, default)
-        if not isinstance(value, str):
-            problem = f"'{key}' is missing" if value is None else f"'{key}' must be a text, and is {value!r:.60}"
-            self._wrong(name, line, problem)
-            return ""
-        return value
-
-    def _wrong(self, name: str, line: int, problem: str) -> None:
-        self._mistakes.append(f"{name}:{line}: {problem}")
+    def _look_for(self, name: str, named: list[tuple[int, str]]) -> None:
+        """Note which files the corpus does not have."""
+        own = self.own
+        if own is None:
+            return
+        unknown = [(line, file) for line, file in named if own.find(file) is None]
+        if len({file for _, file in unknown}) > 1 and len(unknown) == len(named) and not any(
+            own.close(file) for _, file in unknown
+        ):
+            self.mistakes.append(f"{name}: {own.none_of(len({file for _, file in named}))}")
+            return
+        for line, file in unknown:
+            self.wrong(name, line, own.unknown(file))

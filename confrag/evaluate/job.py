@@ -23,8 +23,8 @@ from confrag.config import Composed, Config
 from confrag.errors import ConfragError, UserError
 from confrag.evaluate import outputs, summary
 from confrag.evaluate.asking import Asking
-from confrag.evaluate.dataset import Dataset, Query, read
-from confrag.evaluate.documents import write_documents
+from confrag.evaluate.dataset import Dataset, Query, has_documents, read
+from confrag.evaluate.documents import files_of, write_documents
 from confrag.evaluate.identity import identity
 from confrag.evaluate.journal import Journal
 from confrag.evaluate.judge import MAX_TOKENS, Judge
@@ -101,10 +101,10 @@ class _Evaluation:
         queries = _drawn(dataset.queries, config.dataset.queries, settings.seed)
         state = Path(config.state_dir).expanduser()
         corpus = state / "datasets" / dataset.corpus_hash
-        plan = compile_plan(_with_corpus(config, corpus), self.composed.name)
+        plan = compile_plan(_with_corpus(config, corpus) if dataset.own is None else config, self.composed.name)
         answering = _answers(config, dataset)
         self._check_objective(dataset, answering)
-        documents = write_documents(dataset.documents, corpus)
+        documents = write_documents(dataset.documents, corpus) if dataset.own is None else {}
         key = identity(config, plan, dataset, answering=answering)
         with Journal.opened(state / "evals" / key, resume=config.resume, waiting=self._waiting(plan)) as journal:
             if journal.rows:
@@ -145,7 +145,9 @@ class _Evaluation:
     def _dataset(self) -> Dataset:
         named = self.config.dataset
         assert named.path is not None  # the caller has looked
-        dataset = read(Path(named.path).expanduser(), named.split, named.language)
+        folder = Path(named.path).expanduser()
+        own = None if has_documents(folder) else files_of(compile_plan(self.config, self.composed.name))
+        dataset = read(folder, named.split, named.language, own)
         for note in dataset.notes:
             self.say(f"{dataset.name}: {note}")
         if not dataset.queries:
@@ -165,7 +167,7 @@ class _Evaluation:
         for name in self.config.objective:
             reason = ""
             if is_retrieval_metric(name) and not dataset.judged:
-                reason = "the dataset does not say which documents are relevant (qrels); take f1, for instance"
+                reason = "the dataset does not say which documents are relevant; take f1, for instance"
             elif name in ("exact_match", "f1", "contains") and not dataset.answered:
                 reason = "the queries of the dataset come without 'answers'; take ndcg@10, for instance"
             elif name in ("exact_match", "f1", "contains", "citation_precision", "judge") and not answering:
@@ -269,7 +271,7 @@ def _described(dataset: Dataset, queries: Sequence[Query]) -> dict[str, Any]:
         "name": dataset.name,
         "path": str(dataset.path),
         "split": dataset.split,
-        "documents": len(dataset.documents),
+        "documents": dataset.size,
         "queries": len(queries),
         "hash": dataset.hash,
         "language": dataset.language,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
@@ -84,4 +86,9 @@ def _run(rows: Iterable[Mapping[str, Any]], tag: str) -> Iterator[str]:
     # Programs that read it sort by the score, so that this must say the order: scores of a merge or reranker may tie.
     for row in rows:
         for rank, (document, _) in enumerate(row["ranking"], start=1):
-            yield f"{row['id']} Q0 {document} {rank} {1.0 / rank:.9f} {tag}"
+            yield f"{row['id']} Q0 {_in_a_column(document)} {rank} {1.0 / rank:.9f} {tag}"
+
+
+def _in_a_column(document: str) -> str:
+    """Columns are parted by white space, which the name of a file may hold."""
+    return re.sub(r"\s", lambda space: quote(space[0]), document)

@@ -39,7 +39,7 @@ def measured(
 
     A query that failed counts as nothing found, and as a wrong answer: a configuration must not look better for it.
     """
-    judged = {query.id: query.relevant for query in queries} if dataset.judged else {}
+    judged = {query.id: query.relevant for query in queries if query.relevant}
     rankings = {query.id: [document for document, _ in rows[query.id].get("ranking", ())] for query in queries}
     of_retrieval = retrieval_metrics(metrics, judged, rankings) if judged else {}
     made = []

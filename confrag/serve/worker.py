@@ -31,6 +31,9 @@ __all__ = ["configured", "end_at_once", "run"]
 _INTERRUPTED = 130
 _OWN_THREADS = ("confrag-ask", "confrag-stream")
 _LINGER_S = 1.0
+_KEEP_ALIVE_S = 75
+"""Longer than clients (httpx: 5 s) and proxies (60 s) keep an idle connection: they should be who closes it, since a
+request that is sent just when the server does so is lost."""
 
 
 def run(
@@ -87,6 +90,7 @@ def configured(service: Service, started: Callable[[Exception | None], None] | N
     return uvicorn.Config(
         create_app(service, started),
         timeout_graceful_shutdown=math.ceil(service.settings.shutdown_s),
+        timeout_keep_alive=_KEEP_ALIVE_S,
         server_header=False,
         access_log=False,
         log_level="error",

@@ -173,7 +173,8 @@ def bare_worker(
     async def same_bytes() -> Response:
         return Response(content, media_type="application/json")
 
-    config = uvicorn.Config(app, server_header=False, access_log=False, log_level="error", log_config=None, ws="none")
+    quiet: dict[str, Any] = {"server_header": False, "access_log": False, "log_level": "error", "log_config": None}
+    config = uvicorn.Config(app, timeout_keep_alive=75, ws="none", **quiet)
     uvicorn.Server(config).run(sockets=[listening])
 
 

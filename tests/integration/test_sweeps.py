@@ -147,7 +147,7 @@ def test_a_folder_holds_one_sweep(bench: Bench, capfd: pytest.CaptureFixture[str
             "hydra/launcher=submitit_local needs the package 'hydra-submitit-launcher', which is not installed. "
             "Install it with: pip install 'confrag[cluster]'",
         ),
-        ("objective=ndgc@10", "objective = 'ndgc@10': 'ndgc@10' is nothing that is measured; known: "),
+        ("objective=ndgc@10", "  objective: 'ndgc@10' is nothing that is measured; known: "),
         ("conf=map,chrome", "conf=chrome: there is no such preset; known: "),
     ],
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +46,45 @@ class Counting:
         pass
 
 
+class Held(Counting):
+    """One that says when it is asked, and answers when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.freed = threading.Event(), threading.Event()
+
+    def passages(self, texts: Sequence[str], progress: ProgressFn = silent) -> Vectors:
+        self.reached.set()
+        assert self.freed.wait(30)
+        return super().passages(texts, progress)
+
+
 @pytest.fixture
 def cache(tmp_path: Path) -> Iterator[EmbeddingCache]:
     opened = EmbeddingCache(tmp_path / "state" / "embeddings.sqlite3", LARGE)
     yield opened
     opened.close()
+
+
+def test_two_processes_embed_each_text_once(tmp_path: Path) -> None:
+    """The second waits for the first, although it began before the first had kept anything."""
+    path = tmp_path / "embeddings.sqlite3"
+    first, second = Held(), Counting()
+    caches = [EmbeddingCache(path, LARGE), EmbeddingCache(path, LARGE)]
+    embedders = [CachedEmbedder(lambda: first, caches[0], "model"), CachedEmbedder(lambda: second, caches[1], "model")]
+    with ThreadPoolExecutor(2) as pool:
+        begun = pool.submit(embedders[0].passages, ["a", "b", "c"])
+        assert first.reached.wait(30)
+        waiting = pool.submit(embedders[1].passages, ["b", "c", "d"])
+        # The first one holds the line until it has kept its vectors: the second one gets in behind it.
+        assert not wait([waiting], timeout=0.3).done
+        assert second.asked == []
+        first.freed.set()
+        assert np.array_equal(begun.result()[1:], waiting.result()[:2])
+    assert (first.asked, second.asked) == (["a", "b", "c"], ["d"])
+    assert [(embedder.computed, embedder.hits) for embedder in embedders] == [(3, 0), (1, 2)]
+    for opened in caches:
+        opened.close()
 
 
 def test_each_text_is_embedded_once(cache: EmbeddingCache) -> None:
