@@ -6,6 +6,7 @@
 # make test-ray   sweeps on a local cluster of Ray, which is installed for it (200 MB)
 # make test-vllm   a real vLLM on the CPU, in an environment of its own (4 GB, some minutes)
 # make bench-vllm  how fast it is there, beside llama.cpp (ten minutes)
+# make docs   the documentation as a site, build/site/index.html, which needs no network
 # make lint   ruff, mypy --strict, import directions
 # make bench  the figures of docs/benchmarks.md that need no data set (see there for the others)
 
@@ -17,7 +18,7 @@ QUERY ?= Who founded the ferry line?
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: run test test-crash test-cache test-serve test-ray test-vllm bench-vllm lint format clean
+.PHONY: run test test-crash test-cache test-serve test-ray test-vllm bench-vllm lint format docs clean
 
 run: $(VENV)/.run
 	$(BIN)/confrag run query="$(QUERY)"
@@ -56,6 +57,11 @@ lint: $(VENV)/.test
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(BIN)/python
+	$(BIN)/python -m pip install -qq -e ".[docs]"
+	$(BIN)/python docs/generate.py
+	$(BIN)/python -m mkdocs build --quiet
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .confrag

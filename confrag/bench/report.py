@@ -63,8 +63,8 @@ class Report:
         cases = list(dict.fromkeys(row.case for row in self.rows))
         labels = {row.measure: _label(row) for row in self.rows}
         values = {(row.case, row.measure): shown(row.value) for row in self.rows}
-        table = [[label, *(values.get((case, measure), "") for case in cases)] for measure, label in labels.items()]
-        lines = [f"# confrag bench {self.bench}", "", *table(["", *cases], table)]
+        figures = [[label, *(values.get((case, measure), "") for case in cases)] for measure, label in labels.items()]
+        lines = [f"# confrag bench {self.bench}", "", *table(["", *cases], figures)]
         lines += ["", *(f"{note}\n" for note in self.notes)]
         lines += table(["ratio", "value"], [[f"`{name}`", shown(value)] for name, value in self.ratios.items()])
         lines += ["", ", ".join(f"{name} {value}" for name, value in self.machine.items()), ""]

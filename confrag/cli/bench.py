@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from confrag.bench import BENCHES
-from confrag.bench.all import Page
 from confrag.bench.report import Report
 from confrag.bench.request import Request
 from confrag.cli.arguments import parse
@@ -17,6 +17,9 @@ from confrag.cli.output import reserved_stdout, say
 from confrag.cli.progress import shown
 from confrag.config.overrides import split_queries
 from confrag.errors import MissingDependencyError, UserError, nearest
+
+if TYPE_CHECKING:
+    from confrag.bench.all import Page
 
 __all__ = ["USAGE", "bench"]
 

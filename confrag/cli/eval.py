@@ -40,7 +40,10 @@ Asks the configuration every query of a dataset and compares with what is known 
   objective=NAME         what a sweep is judged by (default: ndcg@10)
   resume=true            go on where an evaluation of the same was interrupted
   output=json            one JSON document on standard output
-  -m                     an evaluation for each combination of comma-separated values
+  -m                     an evaluation for each combination of comma-separated values, then a table and a report;
+                         jobs that fail are listed there, and end nothing
+  hydra/sweeper=optuna   with -m: Optuna chooses combinations for the objective, hydra.sweeper.n_trials=20 of them
+  hydra/launcher=joblib  with -m: hydra.launcher.n_jobs=2 at once, each in a process of its own; ray: on a cluster
 
 Questions about documents of your own: DIR holds queries.jsonl, a line for each, with the files that are right (named as
 below corpus.path), the answers, or both. The documents stay where they are, and as they are.
@@ -54,6 +57,8 @@ examples:
   confrag eval -m conf=map recall=dense,hybrid llm=extractive corpus.path=docs dataset.path=questions
   confrag eval conf=map llm=extractive dataset.path=cranfield
   confrag eval -m conf=map,milvus_hnsw recall=dense,hybrid llm=extractive dataset.path=cranfield
+  confrag eval -m conf=hybrid dataset.path=cranfield hydra/sweeper=optuna 'objective=[ndcg@10,latency_ms_p50]' \\
+    'retrievers.chunk.weight=tag(log,interval(0.1,10))' 'retrievers.lexical.topk=range(5,50)'
 
 Figures, a line for each query and a run file of TREC are kept below state_dir (.confrag/runs, .confrag/sweeps)."""
 }

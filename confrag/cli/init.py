@@ -18,8 +18,9 @@ __all__ = ["USAGE", "init"]
 
 USAGE = {
     "init": "usage: confrag init DIR\n\n"
-    "Writes a project that runs as it is: your own preset in DIR/conf, a small corpus in DIR/docs, a README, and\n"
-    "schemas in DIR/.schema by which an editor completes and checks.\n"
+    "Writes a project that runs as it is: your own preset in DIR/conf, a small corpus in DIR/docs, questions about it in\n"
+    "DIR/questions, schemas in DIR/.schema by which an editor completes and checks, and a README that leads from there\n"
+    "to documents and questions of your own.\n"
     "DIR must not exist, or be empty."
 }
 
@@ -51,5 +52,7 @@ def init(argv: Sequence[str]) -> int:
         f"{target} is ready. Try:\n\n"
         f"  cd {shlex.quote(str(target))}\n"
         '  confrag run --config-dir . conf=handbook query="When does the workshop open?"\n'
+        "  confrag eval --config-dir . -m conf=handbook recall=dense,lexical,hybrid\n\n"
+        f"{target / 'README.md'} says how to put your own documents and questions in their place.\n"
     )
     return 0

@@ -75,6 +75,8 @@ def planned(verb: str, arguments: Arguments, overrides: Sequence[str]) -> Sweep:
     composed, settings = compose_sweep(shared_overrides(overrides, arguments), arguments.config_dir)
     _check(composed)
     typed = _parsed(overrides, arguments)
+    if any(override.key_or_group == "hydra.sweep.subdir" for override in typed):
+        raise UserError("hydra.sweep.subdir: leave it out; the folder of a job is named by the job's number")
     if (settings.folder / SWEEP).is_file() and not composed.data.get("resume"):
         raise UserError(
             f"hydra.sweep.dir = '{settings.folder}': a sweep is in it already; take another folder, or go on with it "

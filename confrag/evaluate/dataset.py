@@ -276,10 +276,10 @@ class _Reading(Lines):
         if own is None:
             return
         unknown = [(line, file) for line, file in named if own.find(file) is None]
-        if len({file for _, file in unknown}) > 1 and len(unknown) == len(named) and not any(
-            own.close(file) for _, file in unknown
-        ):
-            self.mistakes.append(f"{name}: {own.none_of(len({file for _, file in named}))}")
+        different = {file for _, file in unknown}
+        if len(different) > 1 and len(unknown) == len(named) and not any(map(own.close, different)):
+            # One mistake, and not so many: it is the wrong corpus.
+            self.mistakes.append(f"{name}: {own.none_of(len(different))}")
             return
         for line, file in unknown:
             self.wrong(name, line, own.unknown(file))

@@ -1,7 +1,4 @@
-"""The documents of a dataset as files: those of the corpus as they are, or written for it.
-
-What is written is shared by all evaluations below one `state_dir`.
-"""
+"""The documents of a dataset as files, shared by all evaluations below one `state_dir`."""
 
 from __future__ import annotations
 
@@ -10,39 +7,16 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 from confrag.errors import UserError
 from confrag.evaluate.dataset import Document
-from confrag.evaluate.own import Files
-from confrag.plan.model import Plan
-from confrag.runtime.ingest import find_files
-from confrag.runtime.overlay import Overlay
-from confrag.runtime.work import content_hash
 
-__all__ = ["file_names", "files_of", "write_documents"]
+__all__ = ["file_names", "write_documents"]
 
 _LONGEST = 150
 """Of a file's name: file systems take 255 bytes, and a sidecar file adds to it."""
-
-
-def files_of(plan: Plan) -> Files:
-    """The files of a plan's corpus, those among them that were added, changed or taken out at run time.
-
-    Raises:
-        UserError: a corpus that does not exist or is empty.
-    """
-    with closing(Overlay(plan)) as overlay:
-        found = find_files(plan.corpus, overlay)
-    digests = {}
-    for file in found.files:
-        try:
-            digests[file.name] = content_hash(file.location, file.sidecar, file.said)
-        except OSError:  # the ingest reports it
-            digests[file.name] = ""
-    return Files(digests, {skipped.name: skipped.reason for skipped in found.skipped}, plan.corpus.paths)
 
 
 def file_names(ids: Iterable[str]) -> dict[str, str]:

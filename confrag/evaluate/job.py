@@ -24,10 +24,11 @@ from confrag.errors import ConfragError, UserError
 from confrag.evaluate import outputs, summary
 from confrag.evaluate.asking import Asking
 from confrag.evaluate.dataset import Dataset, Query, has_documents, read
-from confrag.evaluate.documents import files_of, write_documents
+from confrag.evaluate.documents import write_documents
 from confrag.evaluate.identity import identity
 from confrag.evaluate.journal import Journal
 from confrag.evaluate.judge import MAX_TOKENS, Judge
+from confrag.evaluate.listing import files_of
 from confrag.evaluate.provenance import provenance
 from confrag.evaluate.turn import turn
 from confrag.plan.compile import compile_plan, model_plan

@@ -7,7 +7,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from lazyllm.tools.rag import DocNode, Document
 from confrag.build.document import build_document, build_store_conf, build_transforms
 from confrag.build.gate import Gate
 from confrag.build.indices.own import Lasting
-from confrag.build.private import StoredNodes, count, count_vectors
+from confrag.build.private import StoredNodes
 from confrag.build.private import close as close_document
 from confrag.build.private import refresh as refresh_document
 from confrag.build.progress import ProgressFn
@@ -26,6 +25,7 @@ from confrag.plan.compile import store_of_rows
 from confrag.plan.model import Plan, canonical
 from confrag.runtime.asking import Asker
 from confrag.runtime.cached_embedder import CachedEmbedder
+from confrag.runtime.census import Effort, as_it_is, damage, effort, report_of
 from confrag.runtime.corpus import Scan
 from confrag.runtime.disk import is_full, telling_of_a_full_disk
 from confrag.runtime.fingerprints import recipes
@@ -34,7 +34,7 @@ from confrag.runtime.lock import Lock
 from confrag.runtime.manifest import SEAL, UNFINISHED, FileRecord, Manifest
 from confrag.runtime.overlay import Overlay
 from confrag.runtime.places import belongs_to_one_process, claim, collection_dir, named_places, own_place, owned
-from confrag.runtime.results import CorpusReport, FailedFile
+from confrag.runtime.results import CorpusReport
 from confrag.runtime.siblings import MANIFEST, adopt, identity, manifest_in, nearest_sibling
 from confrag.runtime.work import Work, build_all, find_work
 
@@ -105,7 +105,7 @@ class Collection:
         self._unsealed = False
         self._cut_short = False
         self._seen = self._reported = 0
-        self._before = self._asked_before = (0, 0)
+        self._before = Effort()
         self._alone_at_work = threading.Lock()
         self._at_work = False
         self._changing_rows = False
@@ -185,7 +185,7 @@ class Collection:
         """
         with self._alone_at_work:
             found = self._find()
-            self._before, self._asked_before = self._embedded(), self._asked()
+            self._before = effort(self._embedders, self._askers)
             try:
                 if self._lock.try_acquire():
                     work = self._work(found, again, begin=True)
@@ -260,18 +260,7 @@ class Collection:
         if self._manifest is None or (version := self._manifest.data_version()) == self._reported:
             return report
         self._reported = version
-        records = self._manifest.files()
-        unreadable = [FailedFile(name, r.reason) for name, r in sorted(records.items()) if r.state == "failed"]
-        known = {failed.file for failed in unreadable}
-        others = [failed for failed in report.failed if failed.file not in records.keys() | known]
-        counts = self._manifest.counts()
-        return replace(
-            report,
-            version=self._manifest.version(),
-            files=len(records),
-            nodes={group.name: counts.get(group.name, 0) for group in self._plan.groups},
-            failed=(*others, *unreadable),
-        )
+        return as_it_is(report, self._manifest, self._plan)
 
     def _work(self, found: Scan, again: Sequence[str] = (), *, begin: bool = False) -> Work:
         """What is to do. To begin with it needs the lock: a new collection may start as a copy of another one."""
@@ -367,7 +356,11 @@ class Collection:
             index.ready()
             if self._lock.held:
                 index.save()
-        return self._report(found, work, {**work.records, **written})
+        self._reported = self._manifest.data_version()
+        spent = effort(self._embedders, self._askers).since(self._before)
+        # Of a corpus that was changed at run time, it is no mistake of the configuration when nothing can be read.
+        strict = not self._overlay.entries()
+        return report_of(found, work, {**work.records, **written}, self._manifest, self._plan, spent, strict=strict)
 
     def _anew(self, found: Scan, damage: str) -> Work:
         """What is to do after damage: everything."""
@@ -444,62 +437,5 @@ class Collection:
             _log.info("%s: not sealed: %s", self._directory, error)  # the next start looks closer, that is all
 
     def _damage(self, rebuilt: Set[str] = frozenset()) -> str | None:
-        """Where the store does not hold what the manifest says; None while a write that was cut short is to be done.
-
-        Args:
-            rebuilt: groups that are built again in any case.
-        """
         assert self._manifest is not None
-        if self._manifest.pending():
-            return None
-        counts = self._manifest.counts()
-        for group in (name for name in self._recipes if name not in rebuilt):
-            expected, stored = counts.get(group, 0), count(self.document, group)
-            if stored != expected:
-                return f"the store holds {stored:,} of {expected:,} nodes of '{group}'"
-        for plan in self._plan.groups:
-            expected = counts.get(plan.name, 0) if plan.embed else 0
-            stored = count_vectors(self.document, plan.name) if plan.name not in rebuilt else expected
-            if stored != expected:
-                return f"the store holds {stored:,} of {expected:,} vectors of '{plan.name}'"
-        return None
-
-    def _embedded(self) -> tuple[int, int]:
-        """Texts that went through a model so far, and those that came from the cache."""
-        embedders = self._embedders.values()
-        return sum(embedder.computed for embedder in embedders), sum(embedder.hits for embedder in embedders)
-
-    def _asked(self) -> tuple[int, int]:
-        """Calls of chat models so far, and replies that came from the cache."""
-        askers = self._askers.values()
-        return sum(asker.calls for asker in askers), sum(asker.found for asker in askers)
-
-    def _report(self, found: Scan, work: Work, records: Mapping[str, FileRecord]) -> CorpusReport:
-        assert self._manifest is not None
-        held = {name: record for name, record in records.items() if name not in work.removed}
-        failed = {name: record.reason for name, record in held.items() if record.state == "failed"}
-        if failed and self._plan.corpus.on_error == "fail":
-            name, reason = next(iter(failed.items()))
-            raise UserError(f"{name}: {reason} (corpus.on_error=fail)")
-        if held and len(failed) == len(held) and not self._overlay.entries():
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
-            raise UserError(f"corpus.path: no file could be read ({reasons})")
-        counts = self._manifest.counts()
-        self._reported = self._manifest.data_version()
-        return CorpusReport(
-            version=self._manifest.version(),
-            files=len(found.files),
-            added=sum(name not in failed for name in work.added),
-            changed=sum(name not in failed for name in work.changed),
-            removed=len(work.removed),
-            unchanged=len(work.unchanged),
-            failed=(
-                *(FailedFile(skipped.name, skipped.reason) for skipped in found.skipped),
-                *(FailedFile(name, reason) for name, reason in sorted(failed.items())),
-            ),
-            nodes={group.name: counts.get(group.name, 0) for group in self._plan.groups},
-            embedded=self._embedded()[0] - self._before[0],
-            embedding_cache_hits=self._embedded()[1] - self._before[1],
-            asked=self._asked()[0] - self._asked_before[0],
-            reply_cache_hits=self._asked()[1] - self._asked_before[1],
-        )
+        return damage(self._manifest, self.document, self._plan.groups, self._recipes, rebuilt)

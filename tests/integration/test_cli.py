@@ -81,8 +81,7 @@ def test_help_of_a_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (
             ["rum"],
-            "there is no verb 'rum'; known: run, ingest, plan, validate, show, graph, ls, init, models, cache, bench, "
-            "doctor. Did you mean 'run'?",
+            f"there is no verb 'rum'; known: {', '.join(VERBS)}. Did you mean 'run'?",
         ),
         (["run", "--fast"], "there is no flag '--fast'; known: --config-dir DIR, -m, --cfg job, --info, --help"),
         (["run", "--config-dir"], "--config-dir: a value is missing"),

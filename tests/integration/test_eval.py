@@ -226,8 +226,8 @@ def test_mistakes(evaluate: Evaluate, overrides: list[str], message: str) -> Non
 def test_without_a_dataset(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", f"state_dir={tmp_path / 'state'}"]) == 2
     assert capfd.readouterr().err == (
-        "confrag: dataset.path: a value is required here: a folder with corpus.jsonl, queries.jsonl and "
-        "qrels/test.tsv; set it with dataset.path=DIR\n"
+        "confrag: dataset.path: a value is required here: a folder with queries.jsonl, for example; set it with "
+        "dataset.path=DIR (confrag eval --help)\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ import pytest
 import yaml
 
 from confrag.cli import main
+from confrag.config import load
 from confrag.config.compose import PLUGINS
+from confrag.plan import compile_plan
 from tests.chat import ChatServer, chat_server
 from tests.engine import Hashed, Workplace, hashed_registered
 from tests.topics import TOPICS, write_topics
@@ -149,6 +151,7 @@ def test_a_folder_holds_one_sweep(bench: Bench, capfd: pytest.CaptureFixture[str
         ),
         ("objective=ndgc@10", "  objective: 'ndgc@10' is nothing that is measured; known: "),
         ("conf=map,chrome", "conf=chrome: there is no such preset; known: "),
+        ("hydra.sweep.subdir=x", "hydra.sweep.subdir: leave it out; the folder of a job is named by the job's number"),
     ],
 )
 def test_mistakes_are_found_before_the_first_job(
@@ -241,6 +244,30 @@ def test_joblib(bench: Bench) -> None:
     assert "map · topk=2" in done.out
     assert done.err.count("must be greater than or equal to 1") == 2
     assert "Traceback" not in done.err
+
+
+def test_who_has_a_file_of_one_process_open_is_waited_for(tmp_path: Path) -> None:
+    from confrag.evaluate.turn import turn  # LazyLLM comes with it, which has to be prepared before
+
+    plans = {name: compile_plan(load(name, [f"state_dir={tmp_path}"])[1], name) for name in ("milvus_flat", "map")}
+    said: list[str] = []
+
+    def second() -> None:
+        with turn(plans["milvus_flat"], tmp_path, said.append):
+            said.append("its turn")
+
+    with ThreadPoolExecutor(1) as pool:
+        with turn(plans["milvus_flat"], tmp_path, said.append):
+            waiting = pool.submit(second)
+            assert not wait([waiting], timeout=0.3).done
+            (told,) = said
+            assert told.startswith(
+                "milvus_flat: waits for another job, which has the same collection open. Milvus Lite"
+            )
+        waiting.result(30)
+    assert said == [told, "its turn"]
+    with turn(plans["map"], tmp_path, said.append), turn(plans["map"], tmp_path, said.append):
+        pass  # anybody may read it at any time
 
 
 @ray

@@ -82,8 +82,14 @@ def test_a_dataset_that_is_not_there(tmp_path: Path) -> None:
     ]
     empty = tmp_path / "cranfield"
     assert faults(f"dataset.path='{empty}'") == [
-        f"dataset.path = '{empty}': is no dataset: corpus.jsonl and queries.jsonl must be in it"
+        f"dataset.path = '{empty}': is no dataset: queries.jsonl must be in it, with a line for each question, like "
+        '{"text": "When is it open?", "files": ["faq.md"]}'
     ]
+    file = empty / "queries.jsonl"
+    file.write_text("")
+    (fault,) = faults(f"dataset.path='{file}'")
+    assert fault.startswith(f"dataset.path = '{str(file)[:40]}")
+    assert fault.endswith(f": is a file; name the folder that it is in: '{empty}'")
 
 
 def test_one_objective_or_several() -> None:
