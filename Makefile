@@ -61,7 +61,7 @@ format: $(VENV)/.test
 docs: $(BIN)/python
 	$(BIN)/python -m pip install -qq -e ".[docs]"
 	$(BIN)/python docs/generate.py
-	$(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .confrag

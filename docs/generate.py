@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from preset_pages import preset_pages
+
 from confrag.config.docstrings import meaning
 from confrag.config.sources import describe, options
 from confrag.registry import FAMILIES
 from confrag.schema.base import Family, Spec
 from confrag.schema.root import Config, Options
-from preset_pages import preset_pages
 
 INTRODUCTION = """\
 # The configuration, key by key

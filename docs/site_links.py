@@ -6,13 +6,10 @@ import re
 from typing import Any
 
 REPOSITORY = "https://github.com/confrag/confrag/blob/main/"
+_BESIDE = re.compile(r"\]\((?:\.\./)+((?:examples|conf|tests|confrag|README|CHANGELOG|LICENSE)[^)]*)\)")
+_SCRIPT = re.compile(r"\]\((benchmarks/[^)]*)\)")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Rewrite ``](../examples/...)`` and ``](benchmarks/...)``, which are not part of the site."""
-    markdown = re.sub(r"\]\((?:\.\./)+((?:examples|conf|tests|confrag|README|CHANGELOG|LICENSE)[^)]*)\)", _link, markdown)
-    return re.sub(r"\]\((benchmarks/[^)]*)\)", lambda found: f"]({REPOSITORY}docs/{found[1]})", markdown)
-
-
-def _link(found: re.Match[str]) -> str:
-    return f"]({REPOSITORY}{found[1]})"
+    return _SCRIPT.sub(rf"]({REPOSITORY}docs/\1)", _BESIDE.sub(rf"]({REPOSITORY}\1)", markdown))

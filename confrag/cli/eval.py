@@ -17,11 +17,11 @@ from confrag.cli.arguments import Arguments, parse
 from confrag.cli.launch import config_dir_of, hydra_main, hydra_view
 from confrag.cli.output import reserved_stdout, say
 from confrag.cli.report import compare
-from confrag.cli.sweep import documents, exit_code, launch, planned
+from confrag.cli.sweep import Sweep, documents, exit_code, launch, planned
 from confrag.config import Composed, Config, compose, validate
 from confrag.config.compose import plain
 from confrag.config.overrides import split_queries
-from confrag.errors import ConfragError, UserError
+from confrag.errors import ConfigError, ConfragError, UserError
 
 __all__ = ["USAGE", "eval", "job"]
 
@@ -110,6 +110,7 @@ def _sweep(arguments: Arguments, overrides: Sequence[str]) -> int:
     sweep = planned("eval", arguments, overrides)
     if not sweep.sets("dataset.path"):
         raise UserError(_NO_DATASET)
+    _look_at_questions(sweep)
     as_json = _asked_for_json(overrides)
     with reserved_stdout() as out:
         try:
@@ -124,6 +125,22 @@ def _sweep(arguments: Arguments, overrides: Sequence[str]) -> int:
         if as_json:
             out.write(json.dumps({"folder": str(sweep.folder), "jobs": jobs}, ensure_ascii=False, indent=2) + "\n")
     return exit_code(jobs)
+
+
+def _look_at_questions(sweep: Sweep) -> None:
+    """Raises UserError for what is wrong with a dataset that all jobs share: once, and not once a job."""
+    if any(key.split(".")[0] in ("conf", "corpus", "dataset") for key in sweep.swept):
+        return
+    try:
+        config = validate(sweep.shared)
+    except ConfigError:
+        return  # what is missing may be what is swept; each job tells by itself
+    from confrag.build import prepare
+
+    prepare(verbose=config.verbose)
+    from confrag.evaluate.named import dataset_of
+
+    dataset_of(config, sweep.shared.name)
 
 
 def job(config: DictConfig) -> float | list[float | None] | None:

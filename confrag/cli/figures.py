@@ -22,8 +22,9 @@ def show_evaluation(document: Mapping[str, Any], out: TextIO) -> None:
     """
     console = Console(file=out, highlight=False, width=None if out.isatty() else 120)
     dataset = document["dataset"]
+    split = f" ({dataset['split']})" if dataset["split"] else ""
     console.print(
-        f"{document['conf']} on {dataset['name']} ({dataset['split']}): {dataset['queries']:,} queries, "
+        f"{document['conf']} on {dataset['name']}{split}: {dataset['queries']:,} queries, "
         f"{dataset['documents']:,} documents",
         markup=False,
     )

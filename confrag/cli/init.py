@@ -18,9 +18,9 @@ __all__ = ["USAGE", "init"]
 
 USAGE = {
     "init": "usage: confrag init DIR\n\n"
-    "Writes a project that runs as it is: your own preset in DIR/conf, a small corpus in DIR/docs, questions about it in\n"
-    "DIR/questions, schemas in DIR/.schema by which an editor completes and checks, and a README that leads from there\n"
-    "to documents and questions of your own.\n"
+    "Writes a project that runs as it is: your own preset in DIR/conf, a small corpus in DIR/docs, questions about it\n"
+    "in DIR/questions, schemas in DIR/.schema by which an editor completes and checks, and a README that leads from\n"
+    "there to documents and questions of your own.\n"
     "DIR must not exist, or be empty."
 }
 

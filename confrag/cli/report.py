@@ -136,16 +136,17 @@ def _export(folders: Sequence[str], options: dict[str, str], arguments: Argument
         raise UserError(f"force = {options['force']!r}: must be true or false")
     from confrag.report import build, read
     from confrag.report.build import find_job
-    from confrag.report.export import export
+    from confrag.report.export import export, own_documents
 
     results = read(folders)
     data = build(results, metric=options.get("metric"))
     job = find_job(results.done, options.get("job", data["best"]), "job")
     config_dir = Path(arguments.config_dir or os.environ.get("CONFRAG_CONFIG_DIR") or "conf").expanduser()
     path = export(job, options["name"], config_dir, data["metric"], force=options.get("force") == "true")
+    corpus = "" if own_documents(job) else " corpus.path=DIR"
     sys.stdout.write(
         f"{path}: {job.name}. Try:\n\n"
-        f"  confrag run --config-dir {shlex.quote(str(config_dir))} conf={options['name']} corpus.path=DIR "
+        f"  confrag run --config-dir {shlex.quote(str(config_dir))} conf={options['name']}{corpus} "
         'query="..."\n'
     )
     return 0

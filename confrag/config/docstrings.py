@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from functools import cache
 
 from confrag.schema.base import Spec
 
@@ -19,6 +20,7 @@ def meaning(spec: type[Spec], field: str) -> str:
     return ""
 
 
+@cache
 def _below_fields(spec: type[Spec]) -> dict[str, str]:
     try:
         body = ast.parse(textwrap.dedent(inspect.getsource(spec))).body[0]

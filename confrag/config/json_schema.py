@@ -18,11 +18,12 @@ from confrag.registry import FAMILIES, load_plugins, rebuild
 from confrag.schema.base import Spec
 from confrag.schema.root import Config
 
-__all__ = ["editor_schema"]
+__all__ = ["GLOBAL", "editor_schema"]
 
 Json = dict[str, Any]
 
 GLOBAL = "_global_"
+"""The package of what stands at the top of a configuration."""
 _OPEN = {"$ref": "#/$defs/open"}
 _REF = "#/$defs/"
 _NO_MAPPING = {"type": ["string", "null"]}
@@ -253,8 +254,8 @@ def _defaults(config_dir: Path | None) -> Json:
     for group in group_names(config_dir):
         names = options(group, config_dir)
         said = "; ".join(f"{name}: {describe(group, name, config_dir)}" for name in names)
-        chosen[f"override /{group}"] = {"anyOf": [{"enum": list(names)}, {"type": ["string", "null"]}]}
-        chosen[f"override /{group}"]["description"] = said
+        known: Json = {"anyOf": [{"enum": list(names)}, {"type": ["string", "null"]}]}
+        chosen[f"override /{group}"] = {"description": said, **known}
     entry = {
         "type": "object",
         "properties": chosen,

@@ -57,6 +57,7 @@ class Dataset:
 
     Attributes:
         documents: in the order of the file.
+        split: whose queries these are; None: all of them, since there are no ``qrels``.
         queries: those of the split that can be asked, in the order of the file.
         judged: whether it says of any query which documents are relevant.
         language: ``en`` or ``zh``.
@@ -67,7 +68,7 @@ class Dataset:
     """
 
     path: Path
-    split: str
+    split: str | None
     documents: tuple[Document, ...]
     queries: tuple[Query, ...]
     judged: bool
@@ -124,7 +125,7 @@ def read(
     contents = [*documents.values()] if own is None else [[*pair] for pair in own.digests.items()]
     return Dataset(
         path=folder.absolute(),
-        split=split,
+        split=split if reading.splits() else None,
         documents=tuple(documents.values()),
         queries=queries,
         judged=qrels is not None,
@@ -194,7 +195,7 @@ class _Reading(Lines):
         self, split: str, documents: Collection[str], queries: Mapping[str, Query]
     ) -> dict[str, dict[str, int]] | None:
         """Query id -> document id -> grade; None where nothing was judged."""
-        name, found = f"{QRELS}/{split}.tsv", self._splits()
+        name, found = f"{QRELS}/{split}.tsv", self.splits()
         if any(query.relevant for query in queries.values()):
             if found:
                 self.mistakes.append(
@@ -226,7 +227,8 @@ class _Reading(Lines):
         self._look_for(name, named)
         return table
 
-    def _splits(self) -> list[str]:
+    def splits(self) -> list[str]:
+        """Names of the files of judgements."""
         return sorted(path.stem for path in (self.folder / QRELS).glob("*.tsv"))
 
     def _judgement(
@@ -254,7 +256,7 @@ class _Reading(Lines):
 
     def _about_own(self, own: Files) -> Iterator[Query]:
         named: list[tuple[int, str]] = []
-        judged = bool(self._splits())
+        judged = bool(self.splits())
         for line, entry in self.entries(QUERIES, _EXAMPLE):
             before = len(self.mistakes)
             for key in entry.keys() - {*_OF_OWN}:

@@ -23,12 +23,12 @@ from confrag.config import Composed, Config
 from confrag.errors import ConfragError, UserError
 from confrag.evaluate import outputs, summary
 from confrag.evaluate.asking import Asking
-from confrag.evaluate.dataset import Dataset, Query, has_documents, read
+from confrag.evaluate.dataset import Dataset, Query
 from confrag.evaluate.documents import write_documents
 from confrag.evaluate.identity import identity
 from confrag.evaluate.journal import Journal
 from confrag.evaluate.judge import MAX_TOKENS, Judge
-from confrag.evaluate.listing import files_of
+from confrag.evaluate.named import dataset_of
 from confrag.evaluate.provenance import provenance
 from confrag.evaluate.turn import turn
 from confrag.plan.compile import compile_plan, model_plan
@@ -98,7 +98,9 @@ class _Evaluation:
     def run(self, folder: Path, started: str) -> dict[str, Any]:
         """Do it; what ``eval.json`` holds but its head."""
         config, settings = self.config, self.config.eval
-        dataset = self._dataset()
+        dataset = dataset_of(config, self.composed.name)
+        for note in dataset.notes:
+            self.say(f"{dataset.name}: {note}")
         queries = _drawn(dataset.queries, config.dataset.queries, settings.seed)
         state = Path(config.state_dir).expanduser()
         corpus = state / "datasets" / dataset.corpus_hash
@@ -143,18 +145,6 @@ class _Evaluation:
             document["judge"] = summary.judged(done, settings.judge, config.models[settings.judge].price)
         return document | {"objective": summary.objectives(document, config.objective)}
 
-    def _dataset(self) -> Dataset:
-        named = self.config.dataset
-        assert named.path is not None  # the caller has looked
-        folder = Path(named.path).expanduser()
-        own = None if has_documents(folder) else files_of(compile_plan(self.config, self.composed.name))
-        dataset = read(folder, named.split, named.language, own)
-        for note in dataset.notes:
-            self.say(f"{dataset.name}: {note}")
-        if not dataset.queries:
-            raise UserError(f"dataset.path = '{named.path}': the split '{named.split}' has no query that can be asked")
-        return dataset
-
     def _waiting(self, plan: Plan) -> Callable[[], None]:
         return lambda: self.say(f"{plan.name}: another evaluation of the same is under way; waiting for it to end")
 
@@ -168,7 +158,7 @@ class _Evaluation:
         for name in self.config.objective:
             reason = ""
             if is_retrieval_metric(name) and not dataset.judged:
-                reason = "the dataset does not say which documents are relevant; take f1, for instance"
+                reason = "the dataset does not say which documents are relevant ('files' or qrels); take f1, for instance"
             elif name in ("exact_match", "f1", "contains") and not dataset.answered:
                 reason = "the queries of the dataset come without 'answers'; take ndcg@10, for instance"
             elif name in ("exact_match", "f1", "contains", "citation_precision", "judge") and not answering:
@@ -273,6 +263,7 @@ def _described(dataset: Dataset, queries: Sequence[Query]) -> dict[str, Any]:
         "path": str(dataset.path),
         "split": dataset.split,
         "documents": dataset.size,
+        "own": dataset.own is not None,
         "queries": len(queries),
         "hash": dataset.hash,
         "language": dataset.language,

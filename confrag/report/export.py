@@ -19,7 +19,7 @@ from confrag.report import figures
 from confrag.report.model import Job
 from confrag.report.sentences import metric_label
 
-__all__ = ["export", "preset"]
+__all__ = ["export", "own_documents", "preset"]
 
 # What belongs to the call or to the place where it ran, and the documents that it was measured on.
 _LEFT_OUT = (
@@ -90,8 +90,15 @@ def _based_on(job: Job) -> str:
 
 
 def _kept(job: Job) -> list[str]:
-    """The overrides that belong to the pipeline."""
-    return [o for o in job.overrides if re.split(r"[./@=]", o.lstrip("~"))[0] not in _LEFT_OUT]
+    """The overrides that belong to the pipeline, and to the documents if these are the user's own."""
+    kept = ("corpus",) if own_documents(job) else ()
+    heads = ((o, re.split(r"[./@=]", o.lstrip("~"))[0]) for o in job.overrides)
+    return [o for o, head in heads if head in kept or head not in _LEFT_OUT]
+
+
+def own_documents(job: Job) -> bool:
+    """Whether the documents were those of the configuration, and not of a dataset that took their place."""
+    return bool((job.document.get("dataset") or {}).get("own"))
 
 
 def preset(job: Job, metric: str, config_dir: Path | None = None) -> str:
@@ -130,10 +137,9 @@ def _comment(job: Job, metric: str) -> list[str]:
     ended = str((document.get("provenance") or {}).get("ended") or "")[:10]
     measured = f"{metric_label(metric)} {figures.score(mean)} on " if mean is not None else "Evaluated on "
     place = f"{dataset.get('name')} ({len(job.rows):,} queries){f', {ended}' if ended else ''}"
+    lines = [f"{measured}{place}.", *([] if own_documents(job) else ["The documents are yours: corpus.path=DIR."])]
     # A line of its own for each word of foreign origin: a line break in it would end the comment.
-    return [
-        f"# {' '.join(line.split())}" for line in (f"{measured}{place}.", "The documents are yours: corpus.path=DIR.")
-    ]
+    return [f"# {' '.join(line.split())}" for line in lines]
 
 
 def _nested(leaves: Mapping[str, Any]) -> dict[str, Any]:

@@ -167,4 +167,5 @@ def _check_dataset(first: Job, other: Job) -> None:
 
 def _dataset(dataset: Mapping[str, Any]) -> str:
     digest = re.sub(r"^(.{8}).*", r"\1", str(dataset.get("hash")))
-    return f"'{dataset.get('name')}' ({dataset.get('split')}, {digest})"
+    split = f"{dataset['split']}, " if dataset.get("split") else ""
+    return f"'{dataset.get('name')}' ({split}{digest})"

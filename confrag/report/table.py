@@ -58,7 +58,8 @@ def table(data: Mapping[str, Any], width: int | None = None) -> str:
 
 def _title(data: Mapping[str, Any]) -> str:
     dataset = data["dataset"]
-    return _plain(f"{dataset.get('name')} ({dataset.get('split')}), {data['queries_compared']:,} queries")
+    split = f" ({dataset['split']})" if dataset.get("split") else ""
+    return _plain(f"{dataset.get('name')}{split}, {data['queries_compared']:,} queries")
 
 
 def _quality(job: Mapping[str, Any], metric: str) -> tuple[str, str, str]:

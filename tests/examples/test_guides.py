@@ -6,7 +6,8 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from confrag.cli import main
 from confrag.config import load
 
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = {page.relative_to(DOCS).with_suffix("").as_posix(): page.read_text("utf-8") for page in DOCS.rglob("*.md")}
@@ -31,12 +33,10 @@ def fenced(language: str) -> list[tuple[str, int, str]]:
 YAML = fenced("yaml")
 SHELL = [entry for entry in fenced("sh") if entry[0] != "serving"]  # these run in test_serving.py
 
-SERVICE = "a service that runs"
 NEEDS = {
     "a Chroma server at 127.0.0.1:8000",
     "a Milvus server at 127.0.0.1:19530",
     "a Milvus server at 10.0.0.5:19530",
-    "a Redis server at 10.0.0.6:6379",
     "a server with the interface of OpenAI at 127.0.0.1:8000",
     "vLLM and a GPU",
     "a key of OpenAI in OPENAI_API_KEY",
@@ -44,7 +44,6 @@ NEEDS = {
     "an evaluation that was run",
     "a dataset",
     "Ray",
-    SERVICE,
 }
 """What the tests do not have: what the first line of a block may say, behind `# Needs`."""
 NOT_RUN = ("pip install ", "make ", "python ", "export ", "mkdocs ", "code ")
@@ -54,6 +53,10 @@ NOT_RUN = ("pip install ", "make ", "python ", "export ", "mkdocs ", "code ")
 def test_there_are_some() -> None:
     assert {page for page, *_ in YAML} >= {"models", "retrieval", "tutorial"}
     assert {page for page, *_ in SHELL} >= {"caching", "tutorial"}
+
+
+def test_what_is_not_run_is_listed() -> None:
+    assert {found[1] for *_, block in SHELL if (found := re.match(r"# Needs (.+)\n", block))} == NEEDS
 
 
 def test_whoever_adds_a_guide_writes_fences_that_are_looked_at() -> None:
@@ -69,6 +72,7 @@ def test_a_configuration(page: str, number: int, block: str, tmp_path: Path, mon
     monkeypatch.setenv("CONFRAG_READ_TOKEN", "of-the-tests-to-read")
     monkeypatch.setenv("CONFRAG_WRITE_TOKEN", "of-the-tests-to-write")
     (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "queries.jsonl").write_text('{"text": "When is it open?", "answers": ["at ten"]}\n', "utf-8")
     monkeypatch.chdir(tmp_path)
     preset = tmp_path / "own" / "conf" / "guide.yaml"
     preset.parent.mkdir(parents=True)
@@ -133,6 +137,25 @@ def _could_run(words: list[str]) -> None:
     else:
         # Its usage is known.
         assert main([words[0], "--help"]) == 0
+
+
+PROGRAMS = [entry for entry in fenced("python") if entry[0] != "serving" and "import confrag" in entry[2]]
+"""What else there is in Python are single lines of such programs."""
+ASKED = """
+from fastapi.testclient import TestClient
+with TestClient(site) as client:
+    print(client.get("/help", params={"question": "When does the workshop open?"}).json())
+"""
+
+
+@pytest.mark.parametrize(
+    ("page", "number", "block"), PROGRAMS, ids=[f"{page}-{number}" for page, number, _ in PROGRAMS]
+)
+def test_programs(page: str, number: int, block: str, folder: Path, run: Run) -> None:
+    done = run("-c", block + (ASKED if "site = FastAPI" in block else ""), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    # Something is found: a file, or as many nodes as the step keeps.
+    assert "visiting.md" in done.stdout if page == "embedding" else done.stdout == "2\n"
 
 
 @pytest.mark.parametrize("page", PAGES)

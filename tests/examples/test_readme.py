@@ -22,8 +22,9 @@ README = ROOT / "README.md"
 STARTER = ROOT / "examples" / "starter"
 OWN = ROOT / "examples" / "own_configuration"
 
-NOT_RUN = ("make ", "pip install ", "python ", "echo ")
-"""Beginnings of commands that other tests run (`python`: test_examples.py), or that install things."""
+NOT_RUN = ("make ", "pip install ", "python ", "echo ", "confrag eval --config-dir . -m conf=handbook recall=")
+"""Beginnings of commands that other tests run (`python`: test_examples.py, `eval`: test_starter.py), or that install
+things."""
 
 
 def blocks(file: Path, language: str) -> list[str]:

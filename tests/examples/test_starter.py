@@ -29,24 +29,33 @@ def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Path, l
 
 
 def test_the_printed_commands_work(project: tuple[Path, list[str]], run: Run) -> None:
-    folder, (change, command) = project
+    folder, (change, question, comparison) = project
     assert shlex.split(change) == ["cd", str(folder)]
-    name, *arguments = shlex.split(command)
+    name, *arguments = shlex.split(question)
     assert name == "confrag"
     done = run("-m", "confrag", *arguments, "output=json", cwd=folder)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["conf"] == "handbook"
-    assert document["corpus"]["files"] == 3
+    assert document["corpus"]["files"] == 7
     (answer,) = document["answers"]
     assert answer["sources"][0]["file"] == "visiting.md"
     assert "opens at 10:00 from Tuesday to Friday and at 9:00 on Saturday" in answer["answer"]
+    name, *arguments = shlex.split(comparison)
+    done = run("-m", "confrag", *arguments, "output=json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    sweep = json.loads(done.stdout)
+    scores = {job["overrides"][-1]: job["metrics"]["ndcg@10"] for job in sweep["jobs"]}
+    # Questions are not asked in the words of the text.
+    assert scores["recall=lexical"] < scores["recall=hybrid"] <= scores["recall=dense"]
+    assert "guides/punctures.md" in (Path(sweep["folder"]) / "report.html").read_text("utf-8")
 
 
 def test_what_it_holds(project: tuple[Path, list[str]]) -> None:
     folder, _ = project
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    documents = {"docs/prices.md", "docs/visiting.md", "docs/workshop-rules.md"}
+    names = ("courses", "guides/brakes", "guides/gears", "guides/punctures", "prices", "visiting", "workshop-rules")
+    documents = {"questions/queries.jsonl", *(f"docs/{name}.md" for name in names)}
     schemas = {".schema/preset.json", ".schema/node_groups.json"}
     assert files == {"README.md", "conf/handbook.yaml", "node_groups/sections.yaml", *schemas, *documents}
     for file in ("conf/handbook.yaml", "node_groups/sections.yaml"):

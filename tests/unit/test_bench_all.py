@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from confrag.bench import BENCHES, all, model, parallel
+from confrag.bench import BENCHES, cache, model, parallel
+from confrag.bench import all as everything
 from confrag.bench.report import Report, Row
 from confrag.bench.request import Request
 from confrag.build.progress import silent
@@ -21,7 +22,7 @@ def report(bench: str, ratios: dict[str, float]) -> Report:
     return Report(bench, (row,), ratios, {"cores": 2}, {"python": "3.11"}, charted=("measure",))
 
 
-PAGE = all.Page(
+PAGE = everything.Page(
     (
         report("startup", {"second_over_first_milvus": 0.0171, "lazyllm_second_over_first_milvus": 0.39}),
         report("index", {"linear_over_trie_last_word": 8000.0, "default_over_hnsw_10000": 1780.0}),
@@ -54,8 +55,8 @@ def test_the_page_has_a_table_what_is_missing_and_each_bench() -> None:
 
 
 def test_its_benches_are_those_that_there_are() -> None:
-    assert {*all.PARTS, "all"} == set(BENCHES)
-    assert {figure.bench for figure in all.FIGURES} == set(all.PARTS)
+    assert {*everything.PARTS, "all"} == set(BENCHES)
+    assert {figure.bench for figure in everything.FIGURES} == set(everything.PARTS)
 
 
 def test_a_bench_that_cannot_be_run_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,8 +72,8 @@ def test_a_bench_that_cannot_be_run_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(parallel, "run", runs)
     monkeypatch.setattr(model, "run", fails)
-    monkeypatch.setattr(all, "find_spec", lambda _: None)
-    page = all.run(Request(("parallel", "model"), ("embed=bge_small_en",)), silent)
+    monkeypatch.setattr(everything, "find_spec", lambda _: None)
+    page = everything.run(Request(("parallel", "model"), ("embed=bge_small_en",)), silent)
     assert [part.bench for part in page.parts] == ["parallel"]
     assert dict(page.not_run) == {
         "model: vllm, vllm_awq": "vLLM is not installed; pip install 'confrag[vllm]'",
@@ -81,7 +82,7 @@ def test_a_bench_that_cannot_be_run_is_named(monkeypatch: pytest.MonkeyPatch) ->
     assert [request.words for request in asked] == [(), ("quickstart",)]
     assert {request.overrides for request in asked} == {("embed=bge_small_en", "bench.repeats=1")}
     with pytest.raises(ServiceError, match="the server is away"):
-        all.run(Request(("model",), ()), silent)
+        everything.run(Request(("model",), ()), silent)
 
 
 def test_repeats_that_are_asked_for_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,12 +91,23 @@ def test_repeats_that_are_asked_for_are_kept(monkeypatch: pytest.MonkeyPatch) ->
         return dataclasses.replace(report("parallel", {}), bench="parallel")
 
     monkeypatch.setattr(parallel, "run", runs)
-    assert len(all.run(Request(("parallel",), ("bench.repeats=2",)), silent).parts) == 1
+    assert len(everything.run(Request(("parallel",), ("bench.repeats=2",)), silent).parts) == 1
+
+
+def test_what_a_cache_saves_is_a_retrieval_that_reranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = []
+    monkeypatch.setattr(cache, "run", lambda request, _: asked.append(request) or report("cache", {}))
+    everything.run(Request(("cache",), ()), silent)
+    everything.run(Request(("cache",), ("conf=hybrid",)), silent)
+    assert [request.overrides for request in asked] == [
+        ("conf=multi_route", "bench.repeats=1"),
+        ("conf=hybrid", "bench.repeats=1"),
+    ]
 
 
 def test_a_word_that_is_no_bench() -> None:
     with pytest.raises(UserError) as error:
-        all.run(Request(("paralel",)), silent)
+        everything.run(Request(("paralel",)), silent)
     assert str(error.value) == (
         "bench all knows no bench 'paralel'; known: startup, index, parallel, cache, model. Did you mean 'parallel'?"
     )
