@@ -39,6 +39,7 @@ test-serve: $(VENV)/.test
 
 test-ray: $(VENV)/.test
 	$(BIN)/python -m pip install -qq -e ".[ray]"
+	$(BIN)/python -m pip install -qq --no-deps "hydra-ray-launcher>=1.2,<1.3"
 	$(BIN)/python -m pytest tests/integration/test_sweeps.py -k ray
 
 test-vllm: $(VENV)/.test $(VLLM)/.ready

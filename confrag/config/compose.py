@@ -37,11 +37,15 @@ __all__ = [
 CONFIG_MODULE = "confrag.conf"
 
 PLUGINS = {
-    ("hydra/sweeper", "optuna"): ("hydra-optuna-sweeper", "sweep"),
-    ("hydra/launcher", "joblib"): ("hydra-joblib-launcher", "sweep"),
-    ("hydra/launcher", "ray"): ("hydra-ray-launcher", "ray"),
+    ("hydra/sweeper", "optuna"): ("hydra-optuna-sweeper", "pip install 'confrag[sweep]'"),
+    ("hydra/launcher", "joblib"): ("hydra-joblib-launcher", "pip install 'confrag[sweep]'"),
+    # It asks for a cloudpickle older than the one that LazyLLM needs, and works with that.
+    ("hydra/launcher", "ray"): (
+        "hydra-ray-launcher",
+        "pip install 'confrag[ray]' && pip install --no-deps 'hydra-ray-launcher>=1.2,<1.3'",
+    ),
 }
-"""Group and option of a plugin of Hydra -> its package, and the extra of confrag that installs it."""
+"""Group and option of a plugin of Hydra -> its package, and the command that installs it."""
 
 _CODE = {
     "_target_": ("hydra.", "hydra_plugins.", "optuna.samplers."),
@@ -155,8 +159,8 @@ def explain(error: Exception, config_dir: Path | None) -> UserError:
         group, _, option = error.missing_cfg_file.rpartition("/")
         group = group.removeprefix("/")
         if (group, option) in PLUGINS:
-            package, extra = PLUGINS[group, option]
-            return MissingDependencyError(package, f"pip install 'confrag[{extra}]'", f"{group}={option}")
+            package, command = PLUGINS[group, option]
+            return MissingDependencyError(package, command, f"{group}={option}")
         try:
             check_option(group, option, config_dir)
         except UserError as unknown:

@@ -82,10 +82,13 @@ def check_option(group: str, option: str, config_dir: Path | None = None) -> Non
     """Raises UserError when a group has options, and not this one."""
     known = options(group, config_dir)
     if known and option not in known:
-        hint = nearest(option, known)
+        close, own = nearest(option, known), f"{group}/{option}.yaml"
+        hint = f". Did you mean '{close}'?" if close else ""
+        if config_dir is None and Path(own).is_file():
+            hint = f". The file '{own}' here counts with --config-dir ."
         raise UserError(
             f"{group}={option}: there is no such {'preset' if group == 'conf' else f'option of {group}'}; "
-            f"known: {', '.join(known)}" + (f". Did you mean '{hint}'?" if hint else "")
+            f"known: {', '.join(known)}{hint}"
         )
 
 

@@ -158,7 +158,7 @@ class _Evaluation:
         for name in self.config.objective:
             reason = ""
             if is_retrieval_metric(name) and not dataset.judged:
-                reason = "the dataset does not say which documents are relevant ('files' or qrels); take f1, for instance"
+                reason = "the dataset does not say which documents are relevant (files or qrels); take f1, for instance"
             elif name in ("exact_match", "f1", "contains") and not dataset.answered:
                 reason = "the queries of the dataset come without 'answers'; take ndcg@10, for instance"
             elif name in ("exact_match", "f1", "contains", "citation_precision", "judge") and not answering:

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from confrag.errors import UserError
-from confrag.evaluate.dataset import Dataset, has_documents, read
+from confrag.evaluate.dataset import QUERIES, Dataset, has_documents, read
 from confrag.evaluate.own import Files
 from confrag.plan.compile import compile_plan
 from confrag.plan.model import Plan
@@ -27,12 +27,12 @@ def dataset_of(config: Config, name: str | None = None) -> Dataset:
 
     Raises:
         UserError: with every mistake in the dataset; it has no query that can be asked; its documents are those of the
-            corpus, which does not exist or is empty.
+            corpus, which does not exist, is empty, or holds the questions.
     """
     named = config.dataset
     assert named.path is not None  # the caller has looked
     folder = Path(named.path).expanduser()
-    own = None if has_documents(folder) else _files(compile_plan(config, name))
+    own = None if has_documents(folder) else _files(compile_plan(config, name), folder)
     dataset = read(folder, named.split, named.language, own)
     if not dataset.queries:
         split = f" in the split '{dataset.split}'" if dataset.split else ""
@@ -40,12 +40,17 @@ def dataset_of(config: Config, name: str | None = None) -> Dataset:
     return dataset
 
 
-def _files(plan: Plan) -> Files:
+def _files(plan: Plan, folder: Path) -> Files:
     """The files of a corpus, with those that were added at run time, and without those that were taken out."""
     with closing(Overlay(plan)) as overlay:
         found = find_files(plan.corpus, overlay)
     digests = {}
     for file in found.files:
+        if file.path.name == QUERIES and file.path.resolve() == (folder / QUERIES).resolve():
+            raise UserError(
+                f"dataset.path = '{folder}': {QUERIES} is one of the documents, too, so that questions would find "
+                f"themselves; move it to a folder of its own, or leave it out: corpus.exclude=['{file.name}']"
+            )
         try:
             digests[file.name] = content_hash(file.location, file.sidecar, file.said)
         except OSError:  # the ingest reports it

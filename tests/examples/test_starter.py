@@ -76,6 +76,18 @@ def test_its_own_option_goes_with_every_recall(
     assert set(config.node_groups) == set(own)
 
 
+def test_without_its_folder_of_options_it_says_how_to_name_it(
+    project: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = project
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("CONFRAG_CONFIG_DIR", raising=False)
+    assert main(["eval", "-m", "conf=handbook", "recall=dense,lexical"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("confrag: conf=handbook: there is no such preset; known: ")
+    assert error.endswith(". The file 'conf/handbook.yaml' here counts with --config-dir .\n")
+
+
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     assert main(["init", str(tmp_path)]) == 2

@@ -219,17 +219,34 @@ def test_the_help_shows_a_line(command: Evaluate, place: Path) -> None:
         (
             QUESTIONS,
             ["corpus.path=elsewhere"],
-            "dataset.path = 'questions': 1 mistake\n  queries.jsonl: none of the 4 files that it names is in the corpus "
-            "(corpus.path: elsewhere; there: 'x.txt'); set the folder that the questions are about with "
-            "corpus.path=DIR",
+            "dataset.path = 'questions': 1 mistake\n"
+            "  queries.jsonl: none of the 4 files that it names is in the corpus (corpus.path: elsewhere; there: "
+            "'x.txt'); set the folder that the questions are about with corpus.path=DIR",
+        ),
+        (
+            QUESTIONS,
+            ["corpus.path=[docs,questions]"],
+            "dataset.path = 'questions': queries.jsonl is one of the documents, too, so that questions would find "
+            "themselves; move it to a folder of its own, or leave it out: corpus.exclude=['questions/queries.jsonl']",
         ),
         (
             [{"text": "Where?", "answers": ["here"]}],
             ["objective=ndcg@10"],
-            "objective = 'ndcg@10': the dataset does not say which documents are relevant ('files' or qrels); take f1, for instance",
+            "objective = 'ndcg@10': the dataset does not say which documents are relevant (files or qrels); take f1, "
+            "for instance",
         ),
     ],
-    ids=["unknown file", "no JSON", "empty", "a file", "no questions", "a part", "another corpus", "answers alone"],
+    ids=[
+        "unknown file",
+        "no JSON",
+        "empty",
+        "a file",
+        "no questions",
+        "a part",
+        "another corpus",
+        "a document, too",
+        "answers alone",
+    ],
 )
 def test_mistakes(evaluate: Evaluate, place: Path, questions: list[Any], overrides: list[str], message: str) -> None:
     write(place / "elsewhere", {"x.txt": "Nothing."})

@@ -162,7 +162,9 @@ def test_mistakes_are_found_before_the_first_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # A plugin that the tests' environment never has, instead of one that it may have.
-    monkeypatch.setitem(PLUGINS, ("hydra/launcher", "submitit_local"), ("hydra-submitit-launcher", "cluster"))
+    monkeypatch.setitem(
+        PLUGINS, ("hydra/launcher", "submitit_local"), ("hydra-submitit-launcher", "pip install 'confrag[cluster]'")
+    )
     done = bench.sweep("llm=extractive", "recall=lexical,dense", override, capfd=capfd)
     assert done.code == 2
     assert message in done.err

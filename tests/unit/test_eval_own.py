@@ -14,7 +14,9 @@ from confrag.evaluate.dataset import has_documents, read
 from confrag.evaluate.own import Files
 
 NAMES = ("faq.md", "guides/dogs.md", "guides/opening hours.txt", "prices.csv")
-FILES = Files({name: f"digest of {name}" for name in NAMES}, {"logo.png": "no reader for the extension 'png'"}, ("docs",))
+FILES = Files(
+    {name: f"digest of {name}" for name in NAMES}, {"logo.png": "no reader for the extension 'png'"}, ("docs",)
+)
 LIKE = '{"text": "When is it open?", "files": ["faq.md"]}'
 
 
