@@ -1,6 +1,7 @@
-"""Make the pictures of the page that the README shows: `python docs/screenshots.py [FOLDER]`.
+"""Make the pictures that the README shows: `python docs/screenshots.py [FOLDER] [REPORT.html]`.
 
-A real service over the sample corpus, with the embedded models of the preset `rag_final`, in a real browser.
+A real service over the sample corpus, with the embedded models of the preset `rag_final`, in a real browser; and the
+report of a sweep, where one is named.
 """
 
 from __future__ import annotations
@@ -43,9 +44,15 @@ def shoot(page: Page, folder: Path, name: str) -> None:
     print(f"{name}.png: {(folder / f'{name}.png').stat().st_size / 1000:.0f} KB")
 
 
-def main(folder: Path) -> None:
-    """Write ``chat.png``, ``documents.png``, ``graph.png`` and ``phone.png``."""
+def main(folder: Path, report: Path | None) -> None:
+    """Write ``chat.png``, ``documents.png``, ``graph.png`` and ``phone.png``, or ``report.png``."""
     folder.mkdir(parents=True, exist_ok=True)
+    if report:
+        with chromium.running() as browser:
+            page = browser.new_page(viewport={"width": 1280, "height": 860})
+            page.goto(report.absolute().as_uri())
+            shoot(page, folder, "report")
+        return
     with tempfile.TemporaryDirectory() as state:
         app = confrag.load("rag_final", overrides=[f"state_dir='{state}'", "prompts=english"])
         with serving(app) as served, chromium.running() as browser:
@@ -62,4 +69,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES)
+    named = [Path(argument) for argument in sys.argv[1:]]
+    main(named[0] if named else IMAGES, named[1] if len(named) > 1 else None)

@@ -14,6 +14,7 @@ import pytest
 
 import confrag
 from confrag.cli import main
+from confrag.config import load
 from confrag.config.sources import options
 from confrag.registry.catalogue import CATALOGUE
 
@@ -69,6 +70,9 @@ def _run(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
         # The command must get as far as asking for a server; none listens at port 9.
         assert main([argument.replace(":8000/", ":9/") for argument in arguments]) == 4
         assert "http://127.0.0.1:9/v1" in capfd.readouterr().err
+        return
+    if arguments[0] == "serve":  # tests/serve and test_serving.py run it
+        assert load(None, arguments[1:])[1].serve.host == "127.0.0.1"
         return
     # The chat model takes its time and has tests of its own.
     forced = ["llm=extractive"] if arguments[0] == "run" else []
