@@ -20,6 +20,7 @@ from confrag.cli.report import compare
 from confrag.cli.sweep import Sweep, documents, exit_code, launch, planned
 from confrag.config import Composed, Config, compose, validate
 from confrag.config.compose import plain
+from confrag.config.evaluation_checks import questions
 from confrag.config.overrides import split_queries
 from confrag.errors import ConfigError, ConfragError, UserError
 
@@ -132,7 +133,7 @@ def _look_at_questions(sweep: Sweep) -> None:
     if any(key.split(".")[0] in ("conf", "corpus", "dataset") for key in sweep.swept):
         return
     try:
-        config = validate(sweep.shared)
+        config = validate(sweep.shared, questions)
     except ConfigError:
         return  # what is missing may be what is swept; each job tells by itself
     from confrag.build import prepare
@@ -196,7 +197,7 @@ def _validated(composed: Composed) -> Config:
     Raises:
         UserError: there is none; or anything else is wrong with it.
     """
-    config = validate(composed)
+    config = validate(composed, questions)
     if config.dataset.path is None:
         raise UserError(_NO_DATASET)
     return config

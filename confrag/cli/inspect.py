@@ -12,6 +12,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from confrag.cli.arguments import parse
 from confrag.config import Composed, Config, compose
+from confrag.config.evaluation_checks import questions
 from confrag.config.overrides import split_queries
 from confrag.config.validate import validate as check
 from confrag.errors import UserError
@@ -41,7 +42,7 @@ def _load(argv: Sequence[str], verb: str) -> tuple[Composed, Config | None]:
         hydra_view(arguments, overrides)
         return Composed(None, {}), None
     composed = compose(overrides, arguments.config_dir)
-    return composed, check(composed)
+    return composed, check(composed, *((questions,) if verb == "validate" else ()))
 
 
 def validate(argv: Sequence[str]) -> int:

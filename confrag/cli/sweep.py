@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from confrag.cli.arguments import Arguments
 from confrag.cli.launch import hydra_main, shared_overrides
 from confrag.config.compose import Composed, SweepSettings, compose_sweep
+from confrag.config.evaluation_checks import questions
 from confrag.config.overrides import normalize, quote
 from confrag.config.sources import group_names, user_config_dir
 from confrag.config.validate import validate
@@ -142,7 +143,7 @@ def _check(shared: Composed) -> None:
     much of it makes sense only with what is swept.
     """
     try:
-        validate(shared)
+        validate(shared, questions)
     except ConfigError as error:
         wrong = [problem for problem in error.problems if problem.path.partition(".")[0] in _OF_ALL]
         if wrong:

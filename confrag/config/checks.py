@@ -205,7 +205,10 @@ def places(raw: Raw) -> Iterator[Problem]:
                 yield Problem("state_dir", f"{blocked} is a file, so that no folder can be made there", state)
 
 
-CHECKS: tuple[Callable[[Raw], Iterator[Problem]], ...] = (
+Check = Callable[[Raw], Iterator[Problem]]
+"""What is wrong with a configuration, in some respect."""
+
+CHECKS: tuple[Check, ...] = (
     corpus,
     places,
     store,

@@ -1,4 +1,4 @@
-"""What an evaluation needs: a dataset that is there, a judge that can grade, prices where they count."""
+"""What an evaluation needs: a judge that can grade, prices where they count, and a dataset that is there."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from pathlib import Path
 from confrag.config.raw import Raw, by_role, table, unknown
 from confrag.errors import Problem, nearest
 
-__all__ = ["evaluation"]
+__all__ = ["evaluation", "questions"]
 
 _QUERIES = "queries.jsonl"
 
 
 def evaluation(raw: Raw) -> Iterator[Problem]:
-    """The dataset's folder, the judge, and the prices."""
-    dataset, settings = raw.get("dataset"), raw.get("eval")
-    path = dataset.get("path") if isinstance(dataset, Mapping) else None
-    if isinstance(path, str):
-        yield from _folder(path)
+    """The judge, the objectives, and the prices."""
+    settings = raw.get("eval")
     if isinstance(settings, Mapping):
         yield from _judge(raw, settings.get("judge"))
         yield from _objectives(raw, settings)
@@ -26,6 +23,14 @@ def evaluation(raw: Raw) -> Iterator[Problem]:
         if model.get("price") is not None and model.get("role") in ("embed", "rerank"):
             message = "tokens are counted of chat models only; leave it out"
             yield Problem(f"models.{name}.price", message)
+
+
+def questions(raw: Raw) -> Iterator[Problem]:
+    """The dataset's folder; who does not evaluate can do without it."""
+    dataset = raw.get("dataset")
+    path = dataset.get("path") if isinstance(dataset, Mapping) else None
+    if isinstance(path, str):
+        yield from _folder(path)
 
 
 def _folder(path: str) -> Iterator[Problem]:

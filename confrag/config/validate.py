@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from confrag.config.checks import CHECKS
+from confrag.config.checks import CHECKS, Check
 from confrag.config.compose import Composed
 from confrag.config.overrides import assignments
 from confrag.config.places import Place, locate
@@ -21,8 +21,12 @@ __all__ = ["validate"]
 _FAMILIES = tuple(FAMILIES.values())
 
 
-def validate(composed: Composed) -> Config:
+def validate(composed: Composed, *more: Check) -> Config:
     """Check a configuration completely.
+
+    Args:
+        composed: the configuration.
+        more: checks of what only some verbs need.
 
     Raises:
         ConfigError: with every problem of the schema and of the references between its parts.
@@ -34,7 +38,7 @@ def validate(composed: Composed) -> Config:
         config = _parse(data)
     except ValidationError as error:
         problems += [_problem(data, details) for details in error.errors(include_url=False)]
-    for check in CHECKS:
+    for check in (*CHECKS, *more):
         problems += check(data)
     if problems or config is None:
         raise ConfigError(list(_unique(problems)), composed.name)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from confrag.config import load
+from confrag.config import compose, load, validate
+from confrag.config.evaluation_checks import questions
 from confrag.errors import ConfigError
 from confrag.plan import compile_plan
 
@@ -20,7 +21,7 @@ SERVER = ("llm=openai_compatible", "models.llm.price.prompt=1")
 
 def faults(*overrides: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        load("map", overrides)
+        validate(compose(["conf=map", *overrides]), questions)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -72,6 +73,10 @@ def faults(*overrides: str) -> list[str]:
 )
 def test_what_is_wrong(overrides: list[str], message: str) -> None:
     assert message in faults(*overrides)
+
+
+def test_who_does_not_evaluate_can_do_without_the_dataset(tmp_path: Path) -> None:
+    assert load("map", [f"dataset.path='{tmp_path / 'gone'}'"])[1].dataset.path
 
 
 def test_a_dataset_that_is_not_there(tmp_path: Path) -> None:
