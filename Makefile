@@ -1,5 +1,6 @@
 # make run    the default preset on the sample corpus, with a question (creates .venv, installs, fetches models)
 # make test   everything the tests need, then the tests
+# make test-slow   the tests that take longest: benches as a user runs them, joblib, indices of servers (some minutes)
 # make test-crash  ingests that are killed at random moments, 100 of them (a few minutes)
 # make test-cache  2,000 edits and questions on each cache, and a Redis that restarts under load (two minutes)
 # make test-serve  2,000 questions of 64 clients at once, and a minute of requests of every kind (two minutes)
@@ -18,14 +19,17 @@ QUERY ?= Who founded the ferry line?
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: run test test-crash test-cache test-serve test-ray test-vllm bench-vllm lint format docs clean
+.PHONY: run test test-slow test-crash test-cache test-serve test-ray test-vllm bench-vllm lint format docs clean
 
 run: $(VENV)/.run
 	$(BIN)/confrag run query="$(QUERY)"
 
 test: $(VENV)/.test
 	$(BIN)/confrag models pull bge-small-en ms-marco-minilm e5-small-multilingual smollm2-135m splade-tiny-en
-	$(BIN)/python -m pytest -n logical --dist loadfile
+	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow
 
 test-crash: $(VENV)/.test
 	CONFRAG_CRASH_CASES=50 $(BIN)/python -m pytest tests/crash

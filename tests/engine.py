@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -236,9 +237,16 @@ def _read_sqlite(path: Path, rows: Rows) -> None:
 
 
 def _read_chroma(folder: Path, rows: Rows) -> None:
+    # Of a copy: Chroma may write the files of an index again only because somebody looks at it.
+    with TemporaryDirectory() as copy:
+        shutil.copytree(folder, copy, dirs_exist_ok=True)
+        _read_copy(copy, rows)
+
+
+def _read_copy(folder: str, rows: Rows) -> None:
     import chromadb
 
-    with closing(chromadb.PersistentClient(str(folder), settings=chromadb.Settings(anonymized_telemetry=False))) as c:
+    with closing(chromadb.PersistentClient(folder, settings=chromadb.Settings(anonymized_telemetry=False))) as c:
         for collection in c.list_collections():
             held = collection.get(include=["embeddings"])
             for uid, vector in zip(held["ids"], held["embeddings"], strict=True):

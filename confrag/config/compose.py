@@ -81,15 +81,19 @@ class SweepSettings:
     """What Hydra is to do in a multirun.
 
     Attributes:
-        folder: of the sweep.
         sweeper: the settings of what chooses the jobs.
         launcher: the settings of what starts them.
     """
 
     def __init__(self, hydra: DictConfig) -> None:
-        self.folder = Path(str(hydra.sweep.dir)).expanduser().absolute()
+        self._folder = str(hydra.sweep.dir)
         self.sweeper: Any = OmegaConf.to_container(hydra.sweeper)
         self.launcher: Any = OmegaConf.to_container(hydra.launcher)
+
+    @property
+    def folder(self) -> Path:
+        """Of the sweep."""
+        return Path(self._folder).expanduser().absolute()
 
 
 def compose(overrides: Sequence[str], config_dir: str | Path | None = None) -> Composed:

@@ -22,16 +22,19 @@ Open = Callable[..., Page]
 expect.set_options(timeout=15_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for all tests; each has its own profile in it."""
+    """One for the tests of a module; each has its own profile in it.
+
+    Not for longer: its event loop runs in this thread, where other tests want to run one of theirs.
+    """
     if not chromium.find():
         pytest.skip(chromium.NONE_FOUND)
     with chromium.running() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A small corpus, one document of which attacks; passages for answers. A test leaves it as it has found it."""
     place = Workplace(tmp_path_factory.mktemp("page"))

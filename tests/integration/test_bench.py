@@ -38,6 +38,7 @@ def temporary(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_startup(harbour: Path, temporary: Path) -> None:
     done = subprocess.run(
         command(*STORES, "bench.repeats=1", "output=json"),

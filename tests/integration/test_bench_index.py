@@ -35,6 +35,7 @@ def test_each_way_finds_a_word(case: str, tmp_path: Path) -> None:
     assert bool(result["look_up_ms"]) == (case != "default")
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path: Path) -> None:
     size = str(SIZES[0])
     command = [sys.executable, "-m", "confrag", "bench", "index", size, "bench.repeats=1", "output=json"]

@@ -40,6 +40,7 @@ def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["--config-dir", str(tmp_path / "own"), f"state_dir='{tmp_path / 'state'}'", "bench.repeats=2"]
 
 
+@pytest.mark.slow
 def test_it_measures(presets: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "model", "small_awq", "small", "output=json", *presets]) == 0
     document = json.loads(capfd.readouterr().out)

@@ -90,7 +90,7 @@ def test_help_of_a_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "query="], "query: the question is empty"),
         (["run", "query=a", "query= "], "query: the question is empty"),
         (["validate", "-m"], "validate looks at one configuration; -m belongs to 'confrag run'"),
-        (["ls", "nope"], "there is no group 'nope'; known: conf, cache, corpus, embed, llm"),
+        (["ls", "nope"], "there is no group 'nope'; known: conf, cache, corpus, dataset, embed, llm"),
         (["models", "pull"], "'models pull' is not understood\nusage: confrag models ls"),
         (["models", "pull", "smolm2"], "no local model is called 'smolm2'. Did you mean 'smollm2-135m'?"),
         (["init"], "'init ' is not understood\nusage: confrag init DIR"),
@@ -260,7 +260,11 @@ def test_one_json_document(folder: Path) -> None:
     assert told == "map: nothing is stored yet; files: 2 added"
     assert done_line.startswith("map: 2 files, 2 MediumChunk; 2 texts embedded, 0 from the cache, in ")
     (run,) = (folder / ".confrag" / "runs").glob("*/*")
-    assert json.loads((run / "run.json").read_text("utf-8")) == document
+    kept = json.loads((run / "run.json").read_text("utf-8"))
+    assert {key: kept[key] for key in document} == document
+    assert kept["overrides"] == ["conf=map", "llm=extractive", "corpus.path=harbour"]
+    assert (kept["exit_code"], kept["error"]) == (0, None)
+    assert kept["provenance"]["confrag"]
     assert "type: map" in (run / "config.yaml").read_text("utf-8")
     assert QUESTION in (run / "confrag.log").read_text("utf-8")
 

@@ -237,6 +237,7 @@ def in_processes(bench: Bench, *overrides: str) -> Done:
     return Done(done.returncode, done.stdout, done.stderr, bench.root / "sweep")
 
 
+@pytest.mark.slow
 @joblib
 def test_joblib(bench: Bench) -> None:
     """Two at once; Milvus Lite's file belongs to one process, so that its jobs take turns; one fails."""
@@ -277,6 +278,7 @@ def test_who_has_a_file_of_one_process_open_is_waited_for(tmp_path: Path) -> Non
         pass  # anybody may read it at any time
 
 
+@pytest.mark.slow
 @ray
 @pytest.mark.slow
 def test_ray(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -96,10 +97,16 @@ def test_an_error_in_a_stream(http: httpx.Client, sample: Served, monkeypatch: p
     def break_down(*_: object) -> None:
         raise ServiceError("the model at http://127.0.0.1:1 gave no answer")
 
+    def break_down_later(query: str, sink: Callable[[str], None], *_: object) -> None:
+        sink("It is ")
+        break_down()
+
     monkeypatch.setattr(sample.app, "_ask", break_down)
+    assert checked(http.post("/api/ask", json={"query": "x", "stream": True}))["status"] == 503
+    monkeypatch.setattr(sample.app, "_ask", break_down_later)
     response = http.post("/api/ask", json={"query": "x", "stream": True})
     assert response.status_code == 200
-    assert response.text.startswith("event: error\ndata: ")
+    assert response.text.startswith('event: piece\ndata: {"text": "It is "}\n\nevent: error\ndata: ')
     assert '"status": 503' in response.text
     assert "the model at http://127.0.0.1:1 gave no answer" in response.text
     assert response.headers["x-request-id"] in response.text

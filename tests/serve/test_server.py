@@ -222,7 +222,7 @@ def test_it_answers_before_it_is_ready_and_may_be_ended_then(tmp_path: Path) -> 
             running.end(signal.SIGTERM)
 
 
-@pytest.mark.parametrize("store", ["map", "chroma"])
+@pytest.mark.parametrize("store", ["map", pytest.param("chroma", marks=pytest.mark.slow)])
 def test_two_workers_over_one_collection(tmp_path: Path, store: str) -> None:
     with command(tmp_path, f"store_conf={store}", "serve.workers=2") as running:
         url = running.ready().url

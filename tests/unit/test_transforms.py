@@ -31,7 +31,7 @@ def sized(request: pytest.FixtureRequest) -> Sized:
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(text=st.text(alphabet="abc .,!?\n中文。，；é<|>endoftext", max_size=800))
 def test_no_text_is_lost_or_invented(text: str) -> None:
     for maker in MAKERS:

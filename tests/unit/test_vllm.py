@@ -118,7 +118,7 @@ def test_the_presets_differ_in_the_checkpoint() -> None:
     assert awq["quantization"] == "awq"
     assert original["state_dir"] == "here"
     assert original["trust_remote_code"] is False
-    assert set(original) == set(VllmSpec.model_fields) - {"role", "kind"}
+    assert set(original) == set(VllmSpec.model_fields) - {"role", "kind", "price"}
 
 
 def test_what_makes_two_servers_the_same() -> None:
