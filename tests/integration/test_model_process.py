@@ -155,7 +155,9 @@ def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             running.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGINT))]
+)
 def test_it_ends_with_its_parent(settings: list[str], checkpoint: Callable[..., Path], number: signal.Signals) -> None:
     path = checkpoint(stubborn=True, slow=600)
     with process("run", *settings, f"query={QUESTION}") as parent:

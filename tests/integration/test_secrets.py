@@ -77,8 +77,7 @@ def test_a_run_that_succeeds(server: ChatServer, settings: list[str], tmp_path: 
     assert_hidden(done, tmp_path)
 
 
-@pytest.mark.parametrize("status", [401, 500])
-@pytest.mark.parametrize("of", ["completions", "embeddings"])
+@pytest.mark.parametrize(("of", "status"), [("completions", 401), ("embeddings", 500)])
 def test_a_server_that_sends_the_key_back(
     server: ChatServer, settings: list[str], tmp_path: Path, of: str, status: int
 ) -> None:
