@@ -30,6 +30,7 @@ def handles() -> list[str]:
     return sorted(file.path for file in psutil.Process().open_files())
 
 
+@pytest.mark.slow
 def test_a_mixed_load_leaves_nothing_behind(tmp_path: Path) -> None:
     threads, files = set(threading.enumerate()), handles()
     cache = ("cache=exact", "cache.scope=answer", "cache.backend=memory")
