@@ -6,7 +6,6 @@ import json
 import logging
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -120,8 +119,11 @@ def _sweep(arguments: Arguments, overrides: Sequence[str]) -> int:
             say(_GOES_ON)
             raise
         finally:
-            with suppress(UserError):  # no job is done; each has said why
+            # Not raised: it must not stand in front of what ended the sweep.
+            try:
                 compare([sweep.folder], sweep.folder, None if as_json else out)
+            except UserError as error:
+                say(f"confrag: no report: {error}")
         jobs = documents(sweep.folder, "eval.json")
         if as_json:
             out.write(json.dumps({"folder": str(sweep.folder), "jobs": jobs}, ensure_ascii=False, indent=2) + "\n")
