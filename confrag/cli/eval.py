@@ -119,15 +119,21 @@ def _sweep(arguments: Arguments, overrides: Sequence[str]) -> int:
             say(_GOES_ON)
             raise
         finally:
-            # Not raised: it must not stand in front of what ended the sweep.
-            try:
-                compare([sweep.folder], sweep.folder, None if as_json else out)
-            except UserError as error:
-                say(f"confrag: no report: {error}")
-        jobs = documents(sweep.folder, "eval.json")
+            jobs = documents(sweep.folder, "eval.json")
+            _report(sweep.folder, jobs, None if as_json else out)
         if as_json:
             out.write(json.dumps({"folder": str(sweep.folder), "jobs": jobs}, ensure_ascii=False, indent=2) + "\n")
     return exit_code(jobs)
+
+
+def _report(folder: Path, jobs: Sequence[Mapping[str, Any]], out: TextIO | None) -> None:
+    """What can be compared. An error is not raised: it must not stand in front of what ended the sweep."""
+    if all(job.get("status") != "done" for job in jobs):
+        return  # each has said why
+    try:
+        compare([folder], folder, out)
+    except UserError as error:
+        say(f"confrag: no report: {error}")
 
 
 def _look_at_questions(sweep: Sweep) -> None:
