@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from confrag.errors import UserError, nearest
 
 if TYPE_CHECKING:
+    from jinja2 import Template as Compiled
     from jinja2.sandbox import SandboxedEnvironment
 
 __all__ = ["Template", "faults", "names"]
@@ -30,6 +31,26 @@ def _environment() -> SandboxedEnvironment:
     return made
 
 
+@lru_cache(maxsize=256)
+def _compiled(source: str) -> Compiled:
+    """Compiled once: a template is filled in for each check and each question, and a sweep checks it for each job."""
+    return _environment().from_string(source)
+
+
+@lru_cache(maxsize=256)
+def _asked_for(source: str) -> Mapping[str, tuple[int, ...]]:
+    """Each name from outside that a template uses, and the lines that it stands in."""
+    from jinja2 import meta, nodes
+
+    tree = _environment().parse(source)
+    outside = meta.find_undeclared_variables(tree)
+    found: dict[str, tuple[int, ...]] = {}
+    for name in tree.find_all(nodes.Name):
+        if name.ctx == "load" and name.name in outside:
+            found[name.name] = (*found.get(name.name, ()), name.lineno)
+    return found
+
+
 class Template:
     """A template that was found to be good.
 
@@ -40,7 +61,7 @@ class Template:
 
     def __init__(self, place: str, source: str) -> None:
         self._place = place
-        self._template = _environment().from_string(source)
+        self._template = _compiled(source)
 
     def __call__(self, values: Mapping[str, Any]) -> str:
         """The text with the values in their places, and no white space around it.
@@ -56,10 +77,10 @@ class Template:
 
 def names(source: str) -> set[str]:
     """The names from outside that a template uses; none when it cannot be read."""
-    from jinja2 import TemplateError, meta
+    from jinja2 import TemplateError
 
     try:
-        return meta.find_undeclared_variables(_environment().parse(source))
+        return set(_asked_for(source))
     except TemplateError:
         return set()
 
@@ -71,21 +92,20 @@ def faults(source: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str | 
         source: the template.
         values: an example of each name that it may use; it is filled in with them.
     """
-    from jinja2 import TemplateError, meta, nodes
+    from jinja2 import TemplateError
 
-    environment = _environment()
     try:
-        tree = environment.parse(source)
-        unknown = meta.find_undeclared_variables(tree) - values.keys() - environment.globals.keys()
-        for name in tree.find_all(nodes.Name):
-            if name.ctx == "load" and name.name in unknown:
-                known = ", ".join(sorted(values))
-                yield (
-                    f"line {name.lineno}: there is no '{name.name}' here; known: {known}",
-                    nearest(name.name, values),
-                )
+        unknown = {
+            name: lines
+            for name, lines in _asked_for(source).items()
+            if name not in values and name not in _environment().globals
+        }
+        known = ", ".join(sorted(values))
+        for name, lines in unknown.items():
+            for line in lines:
+                yield f"line {line}: there is no '{name}' here; known: {known}", nearest(name, values)
         if not unknown:
-            environment.from_string(source).render(values)
+            _compiled(source).render(values)
     except TemplateError as error:
         yield _described(error), None
     except Exception as error:  # noqa: BLE001 - whatever it does

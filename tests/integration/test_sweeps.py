@@ -259,17 +259,8 @@ def test_joblib(bench: Bench) -> None:
     assert [job["status"] for job in done.jobs] == ["done", "done", "failed"] * 2
     assert {job["metrics"]["ndcg@10"] for job in done.jobs if job["status"] == "done"} == {1.0}
     assert "map · topk=2" in done.out
-    assert done.err.count("must be greater than or equal to 1") == 2  # and not once more by the report
+    assert done.err.count("must be greater than or equal to 1") == 2
     assert "Traceback" not in done.err
-
-
-def test_jobs_that_cannot_be_compared(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
-    other = write_topics(bench.root / "other", TOPICS[:4])
-    done = bench.sweep(*LEXICAL, f"dataset.path={bench.dataset},{other}", capfd=capfd)
-    assert (done.code, done.out) == (0, "")  # each is evaluated; only the table is missing
-    assert [job["status"] for job in done.jobs] == ["done", "done"]
-    assert "confrag: no report: " in done.err
-    assert "a report compares jobs on one dataset" in done.err
 
 
 def test_who_has_a_file_of_one_process_open_is_waited_for(tmp_path: Path) -> None:
