@@ -71,9 +71,23 @@ def import_lazyllm(home: Path | None = None) -> None:
     """Import LazyLLM's RAG package, quiet and offline (about 1.5 s); later imports of it are free."""
     quiet(home)
     offline_tokenizer()
-    with root_logger_kept():
+    with root_logger_kept(), _pandas_later():
         importlib.import_module("lazyllm.tools.rag")
     _stacks_without_sources()
+
+
+@contextmanager
+def _pandas_later() -> Iterator[None]:
+    """Leave pandas, which LazyLLM loads when it is first used, until then: it would be used for one annotation."""
+    wrapper = importlib.import_module("lazyllm.thirdparty").pandas
+    if wrapper._Wrapper__lib is not None:
+        yield
+        return
+    wrapper._Wrapper__lib = SimpleNamespace(DataFrame=object)
+    try:
+        yield
+    finally:
+        wrapper._Wrapper__lib = None
 
 
 def _stacks_without_sources() -> None:

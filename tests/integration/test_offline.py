@@ -1,4 +1,4 @@
-"""LazyLLM is imported without a network, without a word, and without touching the application's logging."""
+"""LazyLLM is imported without a network, a word, pandas, and without touching the application's logging."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 PROGRAM = """
-import logging
+import logging, sys
 from confrag.build.private import import_lazyllm
 import_lazyllm(home={home!r})
 assert logging.root.handlers == [] and logging.root.level == logging.WARNING
+assert "pandas" not in sys.modules
+from lazyllm.thirdparty import pandas
+assert pandas.DataFrame.__module__.startswith("pandas")
 import confrag.build.stores.chroma, confrag.build.stores.map, confrag.build.stores.milvus
 assert logging.root.handlers == [] and logging.root.level == logging.WARNING
 import tiktoken
