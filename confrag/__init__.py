@@ -9,13 +9,15 @@ Importing this package imports neither LazyLLM nor a vector store; that happens 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from confrag.errors import ConfigError, ConfragError, ServiceError, StoreError, UserError
+TYPE_CHECKING = False
+"""Not imported, nor is anything else here: an interrupt meanwhile would show a traceback."""
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from confrag.errors import ConfigError, ConfragError, ServiceError, StoreError, UserError
     from confrag.runtime.app import App
     from confrag.runtime.results import Answer, Hit
     from confrag.schema.base import Spec
@@ -34,7 +36,11 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_LAZY = {"App": "confrag.runtime.app", "Answer": "confrag.runtime.results", "Hit": "confrag.runtime.results"}
+_LAZY = {
+    "App": "confrag.runtime.app",
+    **dict.fromkeys(("Answer", "Hit"), "confrag.runtime.results"),
+    **dict.fromkeys(("ConfigError", "ConfragError", "ServiceError", "StoreError", "UserError"), "confrag.errors"),
+}
 
 
 def __getattr__(name: str) -> Any:

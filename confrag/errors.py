@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -78,13 +78,16 @@ class ConfigError(UserError):
 
 def confrag_error(error: BaseException | None) -> ConfragError | None:
     """The error of confrag behind an exception of a library that wraps what was raised inside it, or None."""
+    return next((link for link in chain(error) if isinstance(link, ConfragError)), None)
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those behind it, the causes before what was only being handled."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, ConfragError):
-            return error
+        yield error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return None
 
 
 def nearest(word: object, candidates: Iterable[str]) -> str | None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from confrag.bench.cache import CASES as CACHES
-from confrag.bench.machine import machine
 from confrag.bench.report import Report, shown, table
 from confrag.bench.request import Request
 from confrag.build.progress import ProgressFn
 from confrag.errors import ConfragError, UserError, nearest
+from confrag.evaluate.machine import machine
 
-__all__ = ["FIGURES", "Figure", "Page", "run"]
+__all__ = ["FIGURES", "Figure", "Page", "grow", "run"]
 
 PARTS = ("startup", "index", "parallel", "cache", "model")
 
@@ -121,7 +121,13 @@ class Page:
 
 
 def run(request: Request, progress: ProgressFn) -> Page:
-    """Measure; each figure once unless ``bench.repeats`` says more.
+    """The last page of `grow`, whose arguments and errors these are."""
+    *_, page = grow(request, progress)
+    return page
+
+
+def grow(request: Request, progress: ProgressFn) -> Iterator[Page]:
+    """Measure; each figure once unless ``bench.repeats`` says more. The page after each bench.
 
     Raises:
         UserError: a word that is no bench.
@@ -132,10 +138,11 @@ def run(request: Request, progress: ProgressFn) -> Page:
             hint = f". Did you mean '{near}'?" if (near := nearest(word, PARTS)) else ""
             raise UserError(f"bench all knows no bench '{word}'; known: {', '.join(PARTS)}{hint}")
     more = () if request.chooses("bench.repeats") else ("bench.repeats=1",)
+    names = [part for part in PARTS if part in request.words or not request.words]
     parts: list[Report] = []
     not_run: dict[str, str] = {}
     failure: ConfragError | None = None
-    for name in [part for part in PARTS if part in request.words or not request.words]:
+    for number, name in enumerate(names, start=1):
         words, left_out = _cases(name, request)
         not_run |= left_out
         # What a cache saves is shown by a retrieval that takes its time.
@@ -145,9 +152,11 @@ def run(request: Request, progress: ProgressFn) -> Page:
             parts.append(import_module(f"confrag.bench.{name}").run(asked, progress))
         except ConfragError as error:
             not_run[name], failure = str(error), error
+        if parts:
+            later = {left: f"not reached; 'confrag bench all {left}' measures it" for left in names[number:]}
+            yield Page(tuple(parts), not_run | later, machine(load=True))
     if failure and not parts:
         raise failure
-    return Page(tuple(parts), not_run, machine())
 
 
 def _cases(name: str, request: Request) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from confrag.bench.machine import machine, versions
 from confrag.bench.report import Measurements, Report, Row
 from confrag.bench.request import Request
 from confrag.build import prepare
 from confrag.build.progress import ProgressFn
 from confrag.config.overrides import quote
 from confrag.errors import UserError, nearest
+from confrag.evaluate.machine import machine, versions
 
 if TYPE_CHECKING:
     from confrag.runtime.app import App
@@ -88,7 +88,7 @@ def run(request: Request, progress: ProgressFn) -> Report:
         bench="cache",
         rows=tuple(rows),
         ratios=ratios(rows),
-        machine=machine(),
+        machine=machine(load=True),
         versions=versions(("confrag", "lazyllm", "redis")),
         charted=("question", "stream, p50", "stream, p95") if streams else ("question",),
         notes=tuple(notes),

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from confrag.bench.machine import machine, versions
 from confrag.bench.processes import call
 from confrag.bench.report import Measurements, Report, Row
 from confrag.bench.request import Request
 from confrag.bench.word_list import words
 from confrag.build.progress import ProgressFn
 from confrag.errors import UserError, nearest
+from confrag.evaluate.machine import machine, versions
 
 __all__ = ["ratios", "run"]
 
@@ -85,7 +85,7 @@ def run(request: Request, progress: ProgressFn) -> Report:
         bench="index",
         rows=tuple(rows),
         ratios=ratios(rows),
-        machine=machine(),
+        machine=machine(load=True),
         versions=versions(_PACKAGES),
         charted=tuple(row.measure for row in rows if row.unit == "ms" and row.case == "default"),
         notes=NOTES,

@@ -98,7 +98,8 @@ def _nearest(case: str, vectors: Vectors, questions: Vectors, exact: NDArray[np.
         graph = filled.index("hnsw", **_HNSW) if case == "hnsw" else None
         if case == "exact":
             from confrag.build.indices.exact import ExactIndex
-            from confrag.build.private import StoredNodes, embeds, register_index
+            from confrag.build.private.store import embeds, register_index
+            from confrag.build.private.stored_nodes import StoredNodes
 
             register_index(
                 filled.document, "default", ExactIndex(StoredNodes(filled.document), embeds(filled.document))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from confrag.bench.machine import machine, versions
 from confrag.bench.processes import call
 from confrag.bench.report import Measurements, Report, Row
 from confrag.bench.request import Request
 from confrag.build.progress import ProgressFn
 from confrag.errors import UserError
+from confrag.evaluate.machine import machine, versions
 from confrag.plan.model import ModelPlan
 
 __all__ = ["ratios", "run"]
@@ -58,7 +58,7 @@ def run(request: Request, progress: ProgressFn) -> Report:
         bench="model",
         rows=tuple(rows),
         ratios=ratios(rows, models),
-        machine=machine(),
+        machine=machine(load=True),
         versions={**versions(("confrag", "lazyllm", "xllamacpp")), **({"vllm": vllm} if vllm else {})},
         charted=tuple(f"tokens/s, {count} at once" for count in AT_ONCE),
         notes=NOTES,

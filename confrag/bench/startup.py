@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confrag.bench.machine import machine, versions
 from confrag.bench.processes import call, seconds
 from confrag.bench.report import Measurements, Report, Row
 from confrag.bench.request import Request
 from confrag.build.progress import ProgressFn
 from confrag.config.overrides import quote
 from confrag.errors import UserError, nearest
+from confrag.evaluate.machine import machine, versions
 from confrag.plan import Plan
 from confrag.registry.readers import EXTENSIONS
 from confrag.runtime.corpus import Scan, scan
@@ -46,7 +46,7 @@ QUESTIONS = 6
 IMPORT = "import lazyllm.tools.rag"
 _PACKAGES = ("confrag", "lazyllm", "chromadb", "pymilvus", "milvus-lite", "onnxruntime", "numpy")
 # Without the vocabulary that confrag registers, LazyLLM's import would download it.
-_IMPORT_CODE = f"from confrag.build.private import offline_tokenizer; offline_tokenizer(); {IMPORT}"
+_IMPORT_CODE = f"from confrag.build.private.imports import offline_tokenizer; offline_tokenizer(); {IMPORT}"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def run(request: Request, progress: ProgressFn) -> Report:
         bench="startup",
         rows=tuple(rows),
         ratios=ratios(rows),
-        machine=machine(),
+        machine=machine(load=True),
         versions=versions(_PACKAGES),
         charted=tuple(f"{start} start" for start in STARTS),
         notes=NOTES,

@@ -13,7 +13,7 @@ def prepare(*, verbose: bool = False) -> None:
     Args:
         verbose: let LazyLLM say what it does, on standard error.
     """
-    from confrag.build.private import import_lazyllm
+    from confrag.build.private.imports import import_lazyllm
 
     if verbose:
         os.environ.setdefault("LAZYLLM_LOG_LEVEL", "INFO")

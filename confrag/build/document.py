@@ -16,7 +16,8 @@ from confrag.build.indices.nodes import NodeReader
 from confrag.build.indices.own import Lasting, register_own, unkept_own
 from confrag.build.indices.several import SeveralEmbeddings
 from confrag.build.models.protocols import AnyEmbedder, SparseVector, Vectors
-from confrag.build.private import StoredNodes, activate, document_store, embeds, needs_index, register_index
+from confrag.build.private.store import activate, document_store, embeds, needs_index, register_index
+from confrag.build.private.stored_nodes import StoredNodes
 from confrag.plan.model import GroupPlan, Plan
 from confrag.registry import builder
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from lazyllm.tools.rag import DocNode
 from lazyllm.tools.rag.global_metadata import RAG_DOC_ID
 
-from confrag.build.private import ROOT_GROUP, StoredNodes, parent_uid
+from confrag.build.private.nodes import ROOT_GROUP, parent_uid
+from confrag.build.private.stored_nodes import StoredNodes
 from confrag.build.ranking import best_first
 from confrag.schema.nodes import ROOT
 

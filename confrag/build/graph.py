@@ -18,7 +18,8 @@ from confrag.build.gate import Gate
 from confrag.build.indices.own import own_index
 from confrag.build.models.chat import ChatModel
 from confrag.build.models.extractive import Extractive
-from confrag.build.private import StoredNodes, embeds
+from confrag.build.private.store import embeds
+from confrag.build.private.stored_nodes import StoredNodes
 from confrag.build.prompting import Context, Room
 from confrag.build.route import Route
 from confrag.build.steps.parts import Child, Parts

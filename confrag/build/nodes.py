@@ -11,7 +11,7 @@ from lazyllm.tools.rag import DocNode, NodeTransform
 from lazyllm.tools.rag.doc_node import QADocNode
 from lazyllm.tools.rag.global_metadata import RAG_DOC_ID, RAG_DOC_PATH, RAG_KB_ID
 
-from confrag.build.private import ROOT_GROUP, place
+from confrag.build.private.nodes import ROOT_GROUP, place
 from confrag.build.readers.section import Section
 from confrag.plan.model import GroupPlan
 from confrag.schema.doc_fields import Value, shown

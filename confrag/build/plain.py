@@ -11,7 +11,8 @@ from lazyllm.tools.rag import DocNode, Document, Retriever, SentenceSplitter
 
 from confrag.build.document import QueryEmbedding
 from confrag.build.models.protocols import Embedder
-from confrag.build.private import ROOT_GROUP, document_store
+from confrag.build.private.nodes import ROOT_GROUP
+from confrag.build.private.store import document_store
 
 __all__ = ["CountedEmbedding", "PlainRetriever"]
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from lazyllm.tools.rag import DocNode
 
-from confrag.build.private import parent_uid
+from confrag.build.private.nodes import parent_uid
 
 __all__ = ["Dedupe", "best_first", "first_of_each", "identity_of", "score_of", "scored", "unique"]
 

@@ -40,28 +40,32 @@ class Trace:
     Attributes:
         limit: how many nodes the caller wants, where that is more than the configuration says.
         sink: called with each piece of the answer while it is written.
+        given_up: set by whoever asks, from any thread, when the answer is no longer wanted. None: it will be.
         filters: which documents the caller wants; they go to every route.
         history: what was said before the question.
         last_attempt: whether what fails now is not tried once more.
+        uncached: the cache is neither asked nor told.
         cached: it was answered from the cache.
         rewritten: the question as a model has put it last.
         found: what the recall gave for the answer.
         missing: (branch, reason) of the branches that an answer had to do without.
+        spent: name of a chat model -> its tokens, ``prompt`` and ``completion``.
         error: the first error of a step, before LazyLLM wraps it.
     """
 
     limit: int | None = None
     sink: Callable[[str], None] | None = None
+    given_up: threading.Event | None = None
     filters: Filters = ()
     history: History = ()
     last_attempt: bool = True
+    uncached: bool = False
     cached: bool = False
     rewritten: str | None = None
     found: Sequence[DocNode] = ()
     missing: list[tuple[str, str]] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    spent: dict[str, dict[str, int]] = field(default_factory=dict)
     error: Exception | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -70,16 +74,27 @@ class Trace:
         """Names of the metadata that the question comes with a filter on."""
         return frozenset(condition.field for condition in self.filters)
 
+    def go_on(self) -> None:
+        """Raises InterruptedError when the answer is no longer wanted."""
+        if self.given_up is not None and self.given_up.is_set():
+            raise InterruptedError("the question was given up")
+
     def add(self, entry: Span) -> None:
         """Record a span; safe from any thread."""
         with self._lock:
             self.spans.append(entry)
 
-    def spend(self, prompt_tokens: int, completion_tokens: int) -> None:
+    @property
+    def tokens(self) -> dict[str, int]:
+        """``prompt`` and ``completion`` of all models."""
+        return {kind: sum(counts[kind] for counts in self.spent.values()) for kind in ("prompt", "completion")}
+
+    def spend(self, model: str, prompt_tokens: int, completion_tokens: int) -> None:
         """Count the tokens of a call; servers that do not count them say -1."""
         with self._lock:
-            self.prompt_tokens += max(0, prompt_tokens)
-            self.completion_tokens += max(0, completion_tokens)
+            counts = self.spent.setdefault(model, {"prompt": 0, "completion": 0})
+            counts["prompt"] += max(0, prompt_tokens)
+            counts["completion"] += max(0, completion_tokens)
 
     def fail(self, error: Exception) -> None:
         """Remember the first error."""
@@ -120,8 +135,10 @@ def tracing(trace: Trace) -> Iterator[Trace]:
 
 @contextmanager
 def span(stage: str, name: str) -> Iterator[None]:
-    """Time a step, and remember the error that ends it."""
+    """Time a step, and remember the error that ends it. Raises InterruptedError if the question was given up."""
     trace = _current.get()
+    if trace:
+        trace.go_on()
     start = time.perf_counter()
     try:
         yield

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from confrag.build.indices.group import Place
 from confrag.build.indices.own import Lasting, own_index
-from confrag.build.private import StoredNodes, activate, close, finish, place, register_index, write_nodes
+from confrag.build.private.nodes import place
+from confrag.build.private.store import activate, close, finish, register_index, write_nodes
+from confrag.build.private.stored_nodes import StoredNodes
 from confrag.registry import builder
 
 __all__ = ["Trial", "store_conf", "trial"]

@@ -41,13 +41,16 @@ class Writer:
 
         Raises:
             ServiceError: the model does not give one.
+            InterruptedError: the question was given up, be it while the model writes.
         """
+        trace = current()
+        go_on = trace.go_on if trace and trace.given_up else None
         with span(stage, "llm"):
             try:
                 prompt = {"instructions": system, "input": message}
-                said = self._talk(prompt, sink, temperature=self._temperature, max_tokens=self._max_tokens)
+                said = self._talk(prompt, sink, temperature=self._temperature, max_tokens=self._max_tokens, go_on=go_on)
             except (BusyError, FailedError, RefusedError) as error:
                 raise ServiceError(f"{self._talk.place} gave no answer: {error}") from error
-        if trace := current():
-            trace.spend(said.prompt_tokens, said.completion_tokens)
+        if trace:
+            trace.spend(said.model, said.prompt_tokens, said.completion_tokens)
         return said.text

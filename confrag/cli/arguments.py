@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from confrag.errors import UserError
 
-__all__ = ["Arguments", "parse"]
+__all__ = ["Arguments", "parse", "wants_json"]
 
 _WITH_VALUE = {
     "--config-dir": "--config-dir",
@@ -70,3 +70,16 @@ def parse(argv: Sequence[str]) -> Arguments:
         else:
             result.overrides.append(word)
     return result
+
+
+def wants_json(words: Sequence[str]) -> bool:
+    """Whether ``output=json`` is among them, for verbs without a configuration.
+
+    Raises:
+        UserError: an output that there is not.
+    """
+    chosen = [value for key, _, value in (word.partition("=") for word in words) if key.lstrip("+") == "output"]
+    for value in chosen:
+        if value not in ("text", "json"):
+            raise UserError(f"output = {value!r}: must be one of: text, json")
+    return chosen[-1:] == ["json"]

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from confrag.bench import BENCHES
 from confrag.bench.report import Report
 from confrag.bench.request import Request
+from confrag.build.progress import ProgressFn
 from confrag.cli.arguments import parse
 from confrag.cli.output import reserved_stdout, say
 from confrag.cli.progress import shown
 from confrag.config.overrides import split_queries
 from confrag.errors import MissingDependencyError, UserError, nearest
+from confrag.evaluate.written import write_json, write_lines
 
 if TYPE_CHECKING:
     from confrag.bench.all import Page
@@ -52,35 +54,56 @@ def bench(argv: Sequence[str]) -> int:
     request = Request(tuple(words[1:]), overrides, arguments.config_dir, *questions)
     with reserved_stdout() as out:
         config = request.config()
-        with shown(config.progress) as progress:
-            report: Report | Page = import_module(BENCHES[words[0]][0]).run(request, progress)
-        folder = _keep(report, Path(config.state_dir).expanduser() / "bench")
-        if config.output == "json":
-            out.write(json.dumps(report.as_dict(), ensure_ascii=False, indent=2) + "\n")
-        else:
-            from confrag.bench.chart import draw_terminal
-
-            out.write(report.markdown() + "\n")
-            for part in report.parts:
-                draw_terminal(part, out)
-    say(f"kept in {folder}")
+        folder = Path(config.state_dir).expanduser() / "bench" / f"{words[0]}-{time.strftime('%Y%m%d-%H%M%S')}"
+        report: Report | Page | None = None
+        try:
+            with shown(config.progress) as progress:
+                for report in _reports(words[0], request, progress):
+                    _keep(report, folder)
+        finally:
+            # Of several, those that were done, whatever has ended the rest.
+            if report:
+                _draw(report, folder)
+                _show(report, out, as_json=config.output == "json")
+                say(f"kept in {folder}")
     return 0
 
 
-def _keep(report: Report | Page, parent: Path) -> Path:
-    """Write the report into a folder of its own."""
-    from confrag.bench.chart import draw_png
+def _reports(name: str, request: Request, progress: ProgressFn) -> Iterator[Report | Page]:
+    """The report of a bench; of several benches, one that grows."""
+    module = import_module(BENCHES[name][0])
+    if name == "all":
+        yield from module.grow(request, progress)
+    else:
+        yield module.run(request, progress)
 
-    folder = parent / f"{report.bench}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+def _keep(report: Report | Page, folder: Path) -> None:
+    """Write the report, or write it anew."""
     try:
-        folder.mkdir(parents=True)
-        (folder / "report.md").write_text(report.markdown(), "utf-8")
-        document = json.dumps(report.as_dict(), ensure_ascii=False, indent=2)
-        (folder / "report.json").write_text(document + "\n", "utf-8")
-        for part in report.parts:
-            draw_png(part, folder / ("chart.png" if part is report else f"{part.bench}.png"))
-    except MissingDependencyError as error:
-        say(f"note: {error}")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_lines(folder / "report.md", [report.markdown().rstrip("\n")])
+        write_json(folder / "report.json", report.as_dict())
     except OSError as error:
         raise UserError(f"{error.filename or folder}: cannot be written: {error.strerror or error}") from None
-    return folder
+
+
+def _draw(report: Report | Page, folder: Path) -> None:
+    from confrag.bench.chart import draw_png
+
+    try:
+        for part in report.parts:
+            draw_png(part, folder / ("chart.png" if part is report else f"{part.bench}.png"))
+    except (MissingDependencyError, OSError) as error:
+        say(f"note: {error}")
+
+
+def _show(report: Report | Page, out: TextIO, *, as_json: bool) -> None:
+    if as_json:
+        out.write(json.dumps(report.as_dict(), ensure_ascii=False, indent=2) + "\n")
+        return
+    from confrag.bench.chart import draw_terminal
+
+    out.write(report.markdown() + "\n")
+    for part in report.parts:
+        draw_terminal(part, out)

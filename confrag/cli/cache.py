@@ -34,7 +34,7 @@ def cache(argv: Sequence[str]) -> int:
     action, parts = (words[0], words[1:]) if words else ("", [])
     understood = (action == "stats" and not parts) or (action == "clear" and len(parts) < 2 and set(parts) <= {*_PARTS})
     if not understood or arguments.multirun or arguments.hydra:
-        raise UserError(f"'cache {' '.join(argv)}' is not understood\n{USAGE['cache']}")
+        raise UserError(f"'{' '.join(['cache', *argv])}' is not understood\n{USAGE['cache']}")
     overrides = [word for word in arguments.overrides if word not in words]
     composed = compose(overrides, arguments.config_dir)
     config = validate(composed)

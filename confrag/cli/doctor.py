@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from confrag.cli.arguments import parse
+from confrag.cli.arguments import parse, wants_json
 from confrag.config import compose
 from confrag.config.overrides import split_queries
 from confrag.config.validate import validate
@@ -55,10 +55,10 @@ def doctor(argv: Sequence[str]) -> int:
     """Report what is there and what is not."""
     arguments = parse(argv)
     _, overrides = split_queries(arguments.overrides)
-    as_json = "output=json" in overrides
+    as_json = wants_json(overrides)
     findings = [*_packages(), *_folders()]
-    named = any(o.lstrip("+").startswith("conf=") for o in overrides)
-    if named:
+    # Any other word is about a configuration, be it the default one.
+    if arguments.config_dir or any(not o.lstrip("+").startswith("output=") for o in overrides):
         findings += _configuration(overrides, arguments.config_dir)
     else:
         findings += _models([])
@@ -96,10 +96,14 @@ def _version(name: str) -> str:
 def _folders() -> Iterator[Finding]:
     from confrag.build.models.fetch import models_dir
 
-    for what, folder in (("working folder", Path.cwd()), ("models folder", models_dir())):
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
-        writable = os.access(existing, os.W_OK)
-        yield Finding("ok" if writable else "missing", what, f"{folder}{'' if writable else ' cannot be written'}")
+    yield _folder("working folder", Path.cwd())
+    yield _folder("models folder", models_dir())
+
+
+def _folder(what: str, folder: Path) -> Finding:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    writable = os.access(existing, os.W_OK)
+    return Finding("ok" if writable else "missing", what, f"{folder}{'' if writable else ' cannot be written'}")
 
 
 def _models(needed: Sequence[str]) -> Iterator[Finding]:
@@ -125,6 +129,7 @@ def _configuration(overrides: Sequence[str], config_dir: str | None) -> Iterator
 
     plan = compile_plan(config, name)
     yield Finding("ok", f"conf={name}", "the configuration is valid")
+    yield _folder("state folder", Path(config.state_dir).expanduser().absolute())
     local = [model for model in plan.models if model.kind == "local"]
     yield from _models([str(model.params["model"]) for model in local])
     if any(model.role == "chat" for model in local) and not _version("xllamacpp"):

@@ -69,7 +69,6 @@ _NO_DATASET = (
     "dataset.path: a value is required here: a folder with queries.jsonl, for example; set it with dataset.path=DIR "
     "(confrag eval --help)"
 )
-_GOES_ON = "confrag: what is done is kept; the same command with resume=true goes on"
 
 
 def eval(argv: Sequence[str]) -> int:  # noqa: A001 - the verb's name

@@ -33,7 +33,7 @@ def init(argv: Sequence[str]) -> int:
     """Copy the starter project."""
     words = parse(argv).overrides
     if len(words) != 1 or "=" in words[0]:
-        raise UserError(f"'init {' '.join(words)}' is not understood\n{USAGE['init']}")
+        raise UserError(f"'{' '.join(['init', *words])}' is not understood\n{USAGE['init']}")
     target = Path(words[0]).expanduser()
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise UserError(f"{target} exists and is not an empty folder; name another one")
@@ -47,7 +47,10 @@ def init(argv: Sequence[str]) -> int:
             schema = json.dumps(editor_schema(package), ensure_ascii=False)
             (target / ".schema" / f"{name}.json").write_text(schema + "\n", "utf-8")
     except OSError as error:
-        raise UserError(f"{target}: cannot be written: {error.strerror or error}") from None
+        # Half a project would be in the way of the next try.
+        for entry in target.iterdir() if target.is_dir() else ():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        raise UserError(f"{target}: cannot be written: {_reason(error)}") from None
     sys.stdout.write(
         f"{target} is ready. Try:\n\n"
         f"  cd {shlex.quote(str(target))}\n"
@@ -56,3 +59,10 @@ def init(argv: Sequence[str]) -> int:
         f"{target / 'README.md'} says how to put your own documents and questions in their place.\n"
     )
     return 0
+
+
+def _reason(error: OSError) -> str:
+    """Why it failed; of a tree that was copied, why the first file of it did."""
+    if isinstance(error, shutil.Error):
+        return str(error.args[0][0][2]).partition(":")[0]
+    return error.strerror or str(error)

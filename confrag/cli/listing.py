@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from confrag.cli.arguments import parse
+from confrag.cli.arguments import parse, wants_json
 from confrag.config.sources import describe, group_names, options, user_config_dir
 from confrag.errors import UserError
 
@@ -20,7 +20,7 @@ USAGE = {
 
 def ls(argv: Sequence[str]) -> int:
     """Print presets and options."""
-    as_json = "output=json" in argv
+    as_json = wants_json(argv)
     words = [word for word in argv if not word.startswith("output=")]
     arguments = parse(words)
     folder = user_config_dir(arguments.config_dir)

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from confrag.cli.arguments import parse
+from confrag.cli.arguments import parse, wants_json
 from confrag.errors import UserError
 
 __all__ = ["USAGE", "models"]
@@ -21,6 +21,7 @@ USAGE = {
     "serve runs the answering model of a configuration (kinds vllm and local) until Ctrl-C. Whoever uses the same\n"
     "state_dir finds it: a configuration with the same vllm model by itself, openai_compatible by base_url=served."
 }
+_OPTIONS = ("output", "progress", "verbose", "debug")
 
 
 def models(argv: Sequence[str]) -> int:
@@ -32,11 +33,12 @@ def models(argv: Sequence[str]) -> int:
     words = parse(argv).overrides
     options = [word for word in words if "=" in word]
     names = [word for word in words if "=" not in word]
-    if names[:1] == ["ls"] and len(names) == 1:
-        return _ls("output=json" in options)
-    if names[:1] == ["pull"] and len(names) > 1:
+    known = all(option.partition("=")[0] in _OPTIONS for option in options)
+    if names == ["ls"] and known:
+        return _ls(wants_json(options))
+    if names[:1] == ["pull"] and len(names) > 1 and known:
         return _pull(names[1:], options)
-    raise UserError(f"'models {' '.join(words)}' is not understood\n{USAGE['models']}")
+    raise UserError(f"'{' '.join(['models', *words])}' is not understood\n{USAGE['models']}")
 
 
 def _ls(as_json: bool) -> int:

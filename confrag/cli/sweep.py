@@ -23,6 +23,7 @@ from confrag.config.overrides import normalize, quote
 from confrag.config.sources import group_names, user_config_dir
 from confrag.config.validate import validate
 from confrag.errors import ConfigError, UserError
+from confrag.evaluate.written import write_json
 from confrag.schema.evaluation import COSTS
 
 __all__ = ["Sweep", "documents", "exit_code", "launch", "planned"]
@@ -219,9 +220,7 @@ def _silence_optuna() -> None:
 def _write(folder: Path, about: Mapping[str, Any]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished = folder / f".{SWEEP}"
-        unfinished.write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", "utf-8")
-        unfinished.replace(folder / SWEEP)
+        write_json(folder / SWEEP, about)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from None
 

@@ -174,6 +174,13 @@ def explain(error: Exception, config_dir: Path | None) -> UserError:
         return broken
     if isinstance(error, RecursionError):
         return UserError("the configuration does not compose: a file refers to itself, or is nested too deeply")
+    ambiguous = re.match(r"Ambiguous value for argument '\+*(([^=]+)=.*)'\n", str(error))
+    if ambiguous:
+        argument, key = ambiguous.groups()
+        return UserError(
+            f"'{argument}' names several values: with -m, run and eval take each of them; a list is written "
+            f"{key}=[first,second], a text with a comma \"{key}='first,second'\""
+        )
     first = [line for line in str(error).splitlines() if line.strip()]
     message = " ".join(line.strip() for line in first[:3]) or type(error).__name__
     if isinstance(error, ConfigCompositionException) and error.__cause__:

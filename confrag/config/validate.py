@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -37,7 +37,7 @@ def validate(composed: Composed, *more: Check) -> Config:
     try:
         config = _parse(data)
     except ValidationError as error:
-        problems += [_problem(data, details) for details in error.errors(include_url=False)]
+        problems += [_problem(data, details, composed.choices) for details in error.errors(include_url=False)]
     for check in (*CHECKS, *more):
         problems += check(data)
     if problems or config is None:
@@ -109,8 +109,8 @@ def _prune(
     return result
 
 
-def _problem(data: Mapping[str, Any], details: Any) -> Problem:
-    """One error of pydantic's in a user's words."""
+def _problem(data: Mapping[str, Any], details: Any, groups: Collection[str]) -> Problem:
+    """One error of pydantic's in a user's words. Names of groups are looked at, too, where one may have been meant."""
     path, model = locate(data, details["loc"])
     dotted, kind, context = ".".join(map(str, path)), details["type"], details.get("ctx", {})
     value = details["input"]
@@ -118,7 +118,11 @@ def _problem(data: Mapping[str, Any], details: Any) -> Problem:
         known = list(model.model_fields) if model else []
         # What looks like a key of a provider's is not repeated where others may read it.
         shown = ... if "key" in str(path[-1]).lower() else value
-        return Problem(dotted, f"unknown key; known here: {', '.join(known)}", shown, nearest(path[-1], known))
+        if dotted in groups:
+            sets = f"which keys an option sets, 'confrag show {dotted}=OPTION where=true' says"
+            return Problem(dotted, f"is a group and no key: {dotted}=OPTION chooses; {sets}", shown)
+        meant = nearest(path[-1], known if len(path) > 1 else [*known, *groups])
+        return Problem(dotted, f"unknown key; known here: {', '.join(known)}", shown, meant)
     if kind == "string_type" and details["loc"][-1] == "[key]":
         return Problem(dotted, "the key must be a text; quote it")
     if kind == "missing":

@@ -65,6 +65,7 @@ class Asking:
             "citations": list(answered.citations) if answered else [],
             "timings_ms": found.timings_ms,
             "tokens": found.tokens,
+            "spent": found.spent,
             "cached": found.cached,
             "partial": bool(found.missing),
             "error": None,
@@ -107,7 +108,7 @@ class Asking:
                 verdict = {**asdict(judge(values)), "error": None}
             except ConfragError as error:
                 verdict = {"grade": None, "reply": None, "error": _told(error)}
-        return {**verdict, "tokens": {"prompt": trace.prompt_tokens, "completion": trace.completion_tokens}}
+        return {**verdict, "tokens": trace.tokens}
 
 
 def _score(hit: Hit) -> float:

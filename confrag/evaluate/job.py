@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -120,7 +120,6 @@ class _Evaluation:
         if failed:
             self.say(f"{plan.name}: {failed:,} of {len(rows):,} queries failed, the first with: {_first_error(rows)}")
         outputs.write_rows(folder, rows, plan.name)
-        used = summary.tokens(row["tokens"] for row in done)
         document: dict[str, Any] = {
             "key": key,
             "status": "done",
@@ -129,8 +128,10 @@ class _Evaluation:
             "dataset": _described(dataset, queries),
             "metrics": summary.means(rows),
             "latency_ms": summary.latencies(done),
-            "tokens": used,
-            "cost": summary.cost(used, [config.models[name].price for name in _asked(plan, answering)]),
+            "tokens": summary.tokens(row["tokens"] for row in done),
+            "cost": summary.cost(
+                (row["spent"] for row in done), {name: config.models[name].price for name in _asked(plan, answering)}
+            ),
             "cache": {"hit_rate": sum(row["cached"] for row in done) / len(done)} if plan.cache and done else None,
             "corpus": about["corpus"],
             "timings_s": about["timings_s"],
@@ -185,6 +186,7 @@ class _Evaluation:
             }
             journal.describe(first)
             asking = Asking(app, documents, answering, self.config.eval.depth, judge)
+            _warm_up(app, todo)
             before, begun = first["timings_s"]["queries"], time.perf_counter()
             try:
                 self._ask(asking, journal, todo)
@@ -229,6 +231,14 @@ class _Evaluation:
             yield Judge(lambda system, message: writer.write(system, message, "judge"), prompt.system, prompt.user)
         finally:
             model.close()
+
+
+def _warm_up(app: App, todo: Sequence[Query]) -> None:
+    """Have what only the first question has to wait for done before the clock runs."""
+    for query in todo[:1]:
+        # In the words of a query, so that it goes the same way; not quite, so that no vector is at hand already.
+        with suppress(Exception):  # a query that meets the same tells of it
+            app.warm_up(f"{query.text} ?")
 
 
 def _with_corpus(config: Config, folder: Path) -> Config:

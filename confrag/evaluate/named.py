@@ -10,7 +10,7 @@ from confrag.evaluate.dataset import QUERIES, Dataset, has_documents, read
 from confrag.evaluate.own import Files
 from confrag.plan.compile import compile_plan
 from confrag.plan.model import Plan
-from confrag.runtime.ingest import find_files
+from confrag.runtime.inventory import find_files
 from confrag.runtime.overlay import Overlay
 from confrag.runtime.work import content_hash
 from confrag.schema.root import Config

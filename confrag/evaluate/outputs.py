@@ -32,6 +32,7 @@ _COLUMNS = (
     "citations",
     "timings_ms",
     "tokens",
+    "spent",
     "cached",
     "partial",
     "error",

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import subprocess
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from collections.abc import Iterable
+from importlib.metadata import version
 from typing import Any
 
-import psutil
-
 from confrag.build.models.fingerprint import fingerprint
+from confrag.evaluate.machine import machine, versions
 from confrag.plan.model import ModelPlan
 from confrag.registry.catalogue import CATALOGUE
 
@@ -38,17 +33,14 @@ _PACKAGES = (
 
 def provenance(models: Iterable[ModelPlan], seed: int) -> dict[str, Any]:
     """The circumstances, as plain data: without times, without secrets."""
-    packages = {}
-    for name in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            packages[name] = version(name)
+    packages = versions(_PACKAGES)
     return {
         "confrag": version("confrag"),
-        "python": platform.python_version(),
+        "python": packages.pop("python"),
         "packages": packages,
         "models": {model.name: _model(model) for model in models},
         "seed": seed,
-        "machine": _machine(),
+        "machine": machine(),
         **({"git": commit} if (commit := _commit()) else {}),
     }
 
@@ -62,23 +54,6 @@ def _model(model: ModelPlan) -> dict[str, Any]:
         **({"model": named} if isinstance(named, str) else {}),
         **({"files": {file.name: file.sha256 for file in files}} if files else {}),
     }
-
-
-def _machine() -> Mapping[str, Any]:
-    return {
-        "cpu": _processor(),
-        "cores": os.cpu_count() or 1,
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "platform": platform.platform(),
-    }
-
-
-def _processor() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _commit() -> dict[str, Any] | None:

@@ -24,6 +24,7 @@ _NOTHING: Mapping[str, Any] = {
     "citations": [],
     "timings_ms": {},
     "tokens": {},
+    "spent": {},
     "cached": False,
     "partial": False,
 }
@@ -97,14 +98,25 @@ def tokens(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return total
 
 
-def cost(used: Mapping[str, int], prices: Sequence[PriceSpec | None]) -> dict[str, Any] | None:
-    """What tokens cost; None where a price is not known, or where several differ, since then nobody knows whose they
-    were."""
-    price = prices[0] if prices else None
-    if price is None or any(other != price for other in prices):
+def cost(
+    spent: Iterable[Mapping[str, Mapping[str, int]]], prices: Mapping[str, PriceSpec | None]
+) -> dict[str, Any] | None:
+    """What tokens cost; None where a price is not known, or in more than one currency.
+
+    Args:
+        spent: of each query, name of a model -> its tokens.
+        prices: of all models that may be asked, by name.
+    """
+    known = {name: price for name, price in prices.items() if price}
+    calls = [(name, counts) for models in spent for name, counts in models.items()]
+    paid = {name for name, _ in calls} or set(prices)
+    currencies = {known[name].currency for name in paid & known.keys()}
+    if not paid <= known.keys() or len(currencies) != 1:
         return None
-    amount = (used["prompt"] * price.prompt + used["completion"] * price.completion) / 1e6
-    return {"amount": round(amount, 8), "currency": price.currency}
+    amount = sum(
+        counts["prompt"] * known[name].prompt + counts["completion"] * known[name].completion for name, counts in calls
+    )
+    return {"amount": round(amount / 1e6, 8), "currency": currencies.pop()}
 
 
 def judged(rows: Sequence[Row], model: str, price: PriceSpec | None) -> dict[str, Any]:
@@ -127,7 +139,7 @@ def judged(rows: Sequence[Row], model: str, price: PriceSpec | None) -> dict[str
         "failed": sum(verdict["error"] is not None for verdict in verdicts),
         "agreement": {**asdict(found), "with": "f1", "queries": len(pairs)} if found else None,
         "tokens": used,
-        "cost": cost(used, [price]),
+        "cost": cost([{model: used}], {model: price}),
     }
 
 

@@ -17,6 +17,7 @@ from confrag.report.pareto import front
 from confrag.report.scores import metric_names, query_ids, table, wrong
 from confrag.report.sentences import sentences
 from confrag.report.statistics import ALPHA, RESAMPLES, Comparison, Scores, compare, groups, intervals
+from confrag.report.verdict import verdict
 
 __all__ = ["build", "find_job"]
 
@@ -47,7 +48,7 @@ def build(results: Results, baseline: str | None = None, metric: str | None = No
     scores = tables[chosen]
     entries = _leaderboard(done, tables, scores, chosen)
     reference = find_job(done, baseline, "baseline") if baseline is not None else _declared_baseline(results)
-    best = next((job.name for job in done if entries and job.name == entries[0]["name"]), None)
+    best = entries[0]["name"]
     _against(entries, "against_best", _row(done, best), done, scores)
     if reference:
         _against(entries, "against_baseline", _row(done, reference.name), done, scores)
@@ -71,6 +72,7 @@ def build(results: Results, baseline: str | None = None, metric: str | None = No
             "correction": f"Holm, level {ALPHA:g}",
         },
     }
+    data["verdict"] = verdict(data)
     data["sentences"] = sentences(data)
     return data
 
@@ -158,24 +160,25 @@ def _described(job: Job) -> dict[str, Any]:
 
 
 def _costs(job: Job) -> dict[str, Any]:
-    """Latency, tokens and money, of a query; cost of 1,000 queries, as one query costs too little to read."""
-    document, asked = job.document, max(len(job.rows), 1)
+    """Latency, tokens and money, of a query that was answered; cost of 1,000, as one costs too little to read."""
+    document, failed = job.document, sum(bool(row.get("error")) for row in job.rows.values())
+    answered = max(len(job.rows) - failed, 1)
     tokens, cost, cache = (document.get(key) or {} for key in ("tokens", "cost", "cache"))
     return {
         "latency_ms": {stage: dict(value) for stage, value in (document.get("latency_ms") or {}).items()},
-        "tokens_per_query": sum(tokens.values()) / asked if tokens else None,
-        "cost_per_1000": cost["amount"] / asked * 1000 if cost else None,
+        "tokens_per_query": sum(tokens.values()) / answered if tokens else None,
+        "cost_per_1000": cost["amount"] / answered * 1000 if cost else None,
         "currency": cost.get("currency"),
         "cache_hit_rate": cache.get("hit_rate"),
         "embedded": (document.get("corpus") or {}).get("embedded"),
         "seconds": sum((document.get("timings_s") or {}).values()),
         "judge": document.get("judge"),
-        "failed_queries": sum(bool(row.get("error")) for row in job.rows.values()),
+        "failed_queries": failed,
     }
 
 
-def _row(jobs: Sequence[Job], name: str | None) -> int:
-    return next(row for row, job in enumerate(jobs) if job.name == name)
+def _row(jobs: Sequence[Job], name: str) -> int:
+    return [job.name for job in jobs].index(name)
 
 
 def _against(entries: Sequence[dict[str, Any]], key: str, reference: int, jobs: Sequence[Job], scores: Scores) -> None:

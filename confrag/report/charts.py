@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from confrag.report import figures
@@ -109,9 +110,10 @@ def pareto_chart(data: Mapping[str, Any]) -> dict[str, Any] | None:
         }
         for job, latency, mean in zip(jobs, latencies, means, strict=True)
     ]
-    _place_labels(points)
     # Drawn only where quality and latency alone decide; with a price the front is no line in this plane.
-    steps = _steps([point for point in points if point["front"]]) if not priced else ""
+    corners = _corners([point for point in points if point["front"]]) if not priced else []
+    _place_labels(points, corners)
+    steps = "M" + "L".join(f"{x} {y}" for x, y in corners) if corners else ""
     return {"width": WIDTH, "height": HEIGHT, "x": x, "y": y, "points": points, "steps": steps, "left": _LEFT,
             "right": WIDTH - _RIGHT, "top": _TOP, "bottom": HEIGHT - _BOTTOM, "priced": priced}  # fmt: skip
 
@@ -123,9 +125,11 @@ def _title(job: Mapping[str, Any], metric: str, latency: float, mean: float) -> 
     return ", ".join(parts)
 
 
-def _place_labels(points: list[dict[str, Any]]) -> None:
-    """Put each label where no point and no other label is: beside its point, above it, or somewhat below it."""
+def _place_labels(points: list[dict[str, Any]], corners: Sequence[tuple[float, float]]) -> None:
+    """Put each label where no point, no line and no other label is: beside its point, above it, or below it."""
     taken = [(p["x"] - p["radius"], p["y"] - p["radius"], p["x"] + p["radius"], p["y"] + p["radius"]) for p in points]
+    for (x, y), (to_x, to_y) in pairwise(corners):
+        taken.append((min(x, to_x) - 1, min(y, to_y) - 1, max(x, to_x) + 1, max(y, to_y) + 1))
     for point in sorted(points, key=lambda p: (not p["front"], p["y"], p["x"])):
         if not point["labelled"]:
             continue
@@ -156,13 +160,13 @@ def _meet(one: _Box, other: _Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _steps(front: Sequence[Mapping[str, Any]]) -> str:
-    """The path of the front, in steps: between two points there is nothing as fast and better."""
-    ordered = sorted(front, key=lambda point: (point["x"], point["y"]))
-    if not ordered:
-        return ""
-    path = f"M{ordered[0]['x']} {ordered[0]['y']}"
-    return path + "".join(f"H{point['x']}V{point['y']}" for point in ordered[1:])
+def _corners(front: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """The corners of the front's steps: between two of its points there is nothing as fast and better."""
+    ordered = sorted((point["x"], point["y"]) for point in front)
+    corners = ordered[:1]
+    for (_, y), (to_x, to_y) in pairwise(ordered):
+        corners += [(to_x, y), (to_x, to_y)]
+    return corners
 
 
 def effect_axis(effects: Sequence[Mapping[str, Any]]) -> Axis:

@@ -99,7 +99,8 @@ def _share(used: Sequence[tuple[str, int]], means: NDArray[np.float64]) -> float
     everything = np.concatenate([np.asarray(group) for group in by_value.values()])
     total = float(((everything - everything.mean()) ** 2).sum())
     between = sum(len(group) * (np.mean(group) - everything.mean()) ** 2 for group in by_value.values())
-    return min(1.0, float(between) / total) if total > 1e-15 else 0.0
+    # Equal means differ in their last digits: that explains nothing.
+    return round(min(1.0, float(between) / total), 9) if total > 1e-15 else 0.0
 
 
 def _correlation(used: Sequence[tuple[str, int]], means: NDArray[np.float64]) -> tuple[float | None, float]:

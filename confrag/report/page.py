@@ -14,7 +14,7 @@ from markupsafe import Markup
 from confrag.report import charts, figures
 from confrag.report.model import Results
 from confrag.report.payload import embedded, payload
-from confrag.report.sentences import metric_label
+from confrag.report.sentences import metric_label, metric_meaning
 
 __all__ = ["html"]
 
@@ -42,11 +42,15 @@ def html(data: Mapping[str, Any], results: Results) -> str:
     environment = Environment(
         loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(label=metric_label, **{name: getattr(figures, name) for name in figures.__all__})
+    environment.filters.update(
+        label=metric_label, meaning=metric_meaning, **{name: getattr(figures, name) for name in figures.__all__}
+    )
     return environment.get_template("report.html").render(
         data=data,
         others=[name for name in data["metrics"] if name != data["metric"]][:_COLUMNS],
         priced=any(job["cost_per_1000"] is not None for job in data["jobs"]),
+        counted=any(job["tokens_per_query"] for job in data["jobs"]),
+        cached=any(job["cache_hit_rate"] is not None for job in data["jobs"]),
         references=_references(data),
         interval_axis=charts.interval_axis(data["jobs"], data["metric"]),
         effect_axis=charts.effect_axis(data["effects"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +81,7 @@ def _alone(folder: Path) -> Job:
 def _children(folder: Path) -> Iterator[Path]:
     """The folders of jobs, by number; Hydra names them so unless it is told otherwise."""
     found = [path for path in folder.iterdir() if path.is_dir()]
-    for path in sorted(found, key=lambda p: [int(part) if part.isdecimal() else -1 for part in (p.name,)] + [p.name]):
+    for path in sorted(found, key=lambda p: (int(p.name) if p.name.isdecimal() else -1, p.name)):
         # A job of `confrag run` leaves an answer, and is no evaluation that was cut short.
         if (path / EVALUATION).is_file() or (path.name.isdecimal() and not (path / ANSWERS).is_file()):
             yield path
@@ -166,6 +165,5 @@ def _check_dataset(first: Job, other: Job) -> None:
 
 
 def _dataset(dataset: Mapping[str, Any]) -> str:
-    digest = re.sub(r"^(.{8}).*", r"\1", str(dataset.get("hash")))
     split = f"{dataset['split']}, " if dataset.get("split") else ""
-    return f"'{dataset.get('name')}' ({split}{digest})"
+    return f"'{dataset.get('name')}' ({split}{str(dataset.get('hash'))[:8]})"

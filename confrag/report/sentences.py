@@ -7,7 +7,7 @@ from typing import Any
 
 from confrag.report import figures
 
-__all__ = ["metric_label", "sentences"]
+__all__ = ["counted", "median_ms", "metric_label", "metric_meaning", "same_scores", "sentences"]
 
 _LABELS = {
     "ndcg": "nDCG", "map": "MAP", "mrr": "MRR", "p": "precision", "recall": "recall", "exact_match": "exact match",
@@ -33,6 +33,11 @@ def metric_label(name: str) -> str:
     return f"{_LABELS.get(base, base.replace('_', ' '))}{at}{depth}"
 
 
+def metric_meaning(name: str) -> str:
+    """What a metric measures, in words; empty where that is not known."""
+    return _MEANINGS.get(name.partition("@")[0], "")
+
+
 def sentences(data: Mapping[str, Any]) -> dict[str, str]:
     """Part of the report -> what it shows.
 
@@ -52,7 +57,7 @@ def sentences(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _metric(name: str) -> str:
-    meaning = _MEANINGS.get(name.partition("@")[0])
+    meaning = metric_meaning(name)
     return f"{metric_label(name)}: {meaning}. Higher is better." if meaning else ""
 
 
@@ -66,28 +71,30 @@ def _summary(data: Mapping[str, Any]) -> str:
     if not equals:
         others = "the other one" if len(jobs) == 2 else f"each of the {len(jobs) - 1} others"
         return f"{best['name']} is best: {label} {mean}, significantly better than {others}."
-    if all(_same(job["against_best"]) for job in equals) and len(equals) == len(jobs) - 1:
+    if all(same_scores(job["against_best"]) for job in equals) and len(equals) == len(jobs) - 1:
         return f"All {len(jobs)} configurations answer alike: {label} {mean}."
     who = "1 other does" if len(equals) == 1 else f"{len(equals)} others do"
     text = f"{best['name']} has the best {label}, {mean}, but {who} not differ from it significantly"
-    fastest = min((job for job in [best, *equals] if _latency(job) is not None), key=_latency, default=None)
-    if fastest is None or fastest is best or _latency(fastest) >= _latency(best):
+    fastest = min((job for job in [best, *equals] if median_ms(job) is not None), key=median_ms, default=None)
+    if fastest is None or fastest is best or median_ms(fastest) >= median_ms(best):
         return f"{text}."
-    return f"{text}; the fastest of these is {fastest['name']} ({figures.duration(_latency(fastest))})."
+    return f"{text}; the fastest of these is {fastest['name']} ({figures.duration(median_ms(fastest))})."
 
 
-def _same(comparison: Mapping[str, Any] | None) -> bool:
+def same_scores(comparison: Mapping[str, Any] | None) -> bool:
+    """Whether two configurations score the same on every query."""
     return comparison is not None and not comparison["wins"] and not comparison["losses"]
 
 
-def _latency(job: Mapping[str, Any]) -> Any:
+def median_ms(job: Mapping[str, Any]) -> Any:
+    """The median latency of a query, in milliseconds; None where it was not measured."""
     return (job["latency_ms"].get("total") or {}).get("p50")
 
 
 def _leaderboard(data: Mapping[str, Any]) -> str:
     n = data["queries_compared"]
     return (
-        f"Each dot is the mean over {_counted(n, 'query', 'queries')}, its bar the 95 % confidence interval: where the "
+        f"Each dot is the mean over {counted(n, 'query', 'queries')}, its bar the 95 % confidence interval: where the "
         "mean of another draw of such queries would lie. Configurations of one group do not differ significantly from "
         "the first of that group. Bars of the same queries may overlap and differ all the same, as the tests below "
         "compare query by query."
@@ -137,20 +144,22 @@ def _effects(effects: Sequence[Mapping[str, Any]], label: str) -> str:
 
 def _queries(data: Mapping[str, Any]) -> str:
     differing = sum(query["spread"] > 0 for query in data["queries"])
-    total = _counted(len(data["queries"]), "query", "queries")
+    total = counted(len(data["queries"]), "query", "queries")
     if len(data["jobs"]) == 1:
         return f"{total}, in the order of their ids. Open one to see its answer and its sources."
     return (
         f"The configurations score differently on {differing:,} of {total}; these come first. "
-        "Open one to see the answers and sources side by side; relevant sources are marked."
+        "Each square is a configuration, in the leaderboard's order: the darker, the higher its score; Δ is the gap "
+        "from the lowest to the highest. Open a query to see answers and sources side by side: relevant sources are "
+        "marked, and beside each stand the route that found it and the score that this gave it."
     )
 
 
 def _failures(failures: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     parts = [
-        _counted(len(failures["jobs"]), "job has no figures", "jobs have no figures"),
-        _counted(len(failures["queries"]), "query failed", "queries failed"),
-        _counted(len(failures["documents"]), "document could not be read", "documents could not be read"),
+        counted(len(failures["jobs"]), "job has no figures", "jobs have no figures"),
+        counted(len(failures["queries"]), "query failed", "queries failed"),
+        counted(len(failures["documents"]), "document could not be read", "documents could not be read"),
     ]
     said = [part for part in parts if not part.startswith("0 ")]
     if not said:
@@ -159,5 +168,6 @@ def _failures(failures: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return f"{'; '.join(said)}.{tail}"
 
 
-def _counted(number: int, one: str, several: str) -> str:
+def counted(number: int, one: str, several: str) -> str:
+    """A number with its noun."""
     return f"{number:,} {one if number == 1 else several}"

@@ -120,9 +120,9 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def compare(scores: Scores, reference: int, others: Sequence[int] | None = None) -> dict[int, Comparison]:
-    """Each of `others` (default: all) against the row `reference`; one family of tests for Holm's correction."""
-    rows = [row for row in (range(len(scores)) if others is None else others) if row != reference]
+def compare(scores: Scores, reference: int) -> dict[int, Comparison]:
+    """Each other row against the row `reference`; one family of tests for Holm's correction."""
+    rows = [row for row in range(len(scores)) if row != reference]
     if not rows:
         return {}
     differences = scores[rows] - scores[reference]

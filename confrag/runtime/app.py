@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -11,42 +12,36 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-import lazyllm
 import numpy as np
 
-from confrag.build.answer import Reply
 from confrag.build.cache.make import build as build_cache
 from confrag.build.cache.policy import AnswerCache, Looked
-from confrag.build.cache.values import to_reply
 from confrag.build.document import INDICES
-from confrag.build.graph import Graph, build_graph
+from confrag.build.graph import build_graph
 from confrag.build.models.protocols import AnyEmbedder, SparseVector, Vectors
-from confrag.build.private import embeds
+from confrag.build.private.store import embeds
 from confrag.build.progress import ProgressFn, silent
-from confrag.build.trace import Trace, tracing
-from confrag.errors import ConfragError, StoreError, UserError, confrag_error
+from confrag.errors import UserError
 from confrag.plan import Plan, describe
-from confrag.runtime.answering import FirstPiece, answer_of, hit_of
 from confrag.runtime.asking import Asker
 from confrag.runtime.background import Background, Doing
 from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.collection import Collection
 from confrag.runtime.documents import Documents
-from confrag.runtime.ingest import find_files
+from confrag.runtime.inventory import find_files
 from confrag.runtime.models import for_ingest, load_models
 from confrag.runtime.outlook import Outlook, look_ahead
 from confrag.runtime.overlay import Overlay
+from confrag.runtime.questions import Questions
 from confrag.runtime.results import Answer, CorpusReport, Found, Hit
 from confrag.runtime.stream import Stream
 from confrag.runtime.work import Work
 from confrag.schema.filters import Filters, parse
-from confrag.schema.history import History, parse_history
+from confrag.schema.history import parse_history
 
 __all__ = ["App", "Stream"]
 
 _log = logging.getLogger("confrag")
-_ATTEMPTS = 3
-"""Of a question, while another process writes."""
 Filtering = Mapping[str, Any] | None
 Turns = Sequence[Mapping[str, str]]
 
@@ -80,7 +75,7 @@ class App:
             plan, self._overlay, lambda: self._collection or self._made(), self._changed, self._doing
         )
         self._resources: ExitStack | None = None
-        self._graph: Graph | None = None
+        self._questions: Questions | None = None
         self._corpus: CorpusReport | None = None
         self._collection: Collection | None = None
         self._cache: AnswerCache | None = None
@@ -116,7 +111,8 @@ class App:
             graph = build_graph(self.compiled, collection.document, models, INDICES, cache, stack, collection.gate)
             self._background = Background(self._update)
             stack.callback(self._background.close)
-            self._graph, self._corpus, self._collection, self._cache = graph, report, collection, cache
+            self._questions = Questions(self.compiled, graph, collection, cache)
+            self._corpus, self._collection, self._cache = report, collection, cache
             self._models = models
             self._resources = stack.pop_all()
         ready = time.perf_counter()
@@ -155,7 +151,7 @@ class App:
 
     def close(self) -> None:
         """Free the models, the store and the servers that were started. May be called more than once."""
-        resources, self._resources, self._graph, self._collection = self._resources, None, None, None
+        resources, self._resources, self._questions, self._collection = self._resources, None, None, None
         self._models = {}
         if resources:
             resources.close()
@@ -171,7 +167,7 @@ class App:
     @property
     def graph(self) -> Any:
         """The LazyLLM pipeline: question -> `Reply`."""
-        return self._started().whole
+        return self._started().graph.whole
 
     @property
     def corpus(self) -> CorpusReport:
@@ -191,7 +187,15 @@ class App:
         """The graph as plain data; needs no start."""
         return describe(self.compiled)
 
-    def ask(self, query: str, filters: Filtering = None, history: Turns = ()) -> Answer:
+    def ask(
+        self,
+        query: str,
+        filters: Filtering = None,
+        history: Turns = (),
+        *,
+        sink: Callable[[str], None] | None = None,
+        given_up: threading.Event | None = None,
+    ) -> Answer:
         """Answer a question from the corpus.
 
         Args:
@@ -199,13 +203,18 @@ class App:
             filters: which documents may answer it: field -> value, list of allowed values, or ``{">=": value}``.
             history: what was said before, oldest first: ``{"role": "user" or "assistant", "content": text}``. A step
                 `rewrite` makes a standalone question of it, and the prompts see it.
+            sink: called with each piece of the answer while it is written.
+            given_up: to be set, by any thread, when the answer is no longer wanted: the question ends at its next
+                step, or while a model writes.
 
         Raises:
             UserError: an empty question, a filter on what is not declared, or a history that is none.
+            InterruptedError: the question was given up.
             ServiceError: a model or server does not answer.
             StoreError: the store could not be read.
         """
-        return self._ask(query, None, self._filters(filters), parse_history(history))
+        wanted, turns = self._filters(filters), parse_history(history)
+        return self._started().ask(query, wanted, turns, sink, given_up)
 
     def known(self, query: str, filters: Filtering = None, history: Turns = ()) -> tuple[Answer, Looked] | None:
         """An answer that this process has in memory: without the way through the graph, in microseconds.
@@ -215,18 +224,18 @@ class App:
         Returns:
             The answer, and what `cache` keeps of it, for `AnswerCache.still`; None where there is none at hand.
         """
-        cache, plan = self._cache, self.compiled.cache
-        if cache is None or plan is None or plan.scope != "answer" or self._graph is None:
+        if self._questions is None:
             return None
-        begun = time.perf_counter()
-        trace = Trace(filters=self._filters(filters), history=parse_history(history), cached=True)
-        if not query.strip() or (looked := cache.peek(query, trace)) is None or looked.value is None:
-            return None
-        trace.rewritten = looked.value.get("rewritten")
-        return answer_of(query, to_reply(looked.value), trace, self._fields, begun), looked
+        return self._questions.known(query, self._filters(filters), parse_history(history))
 
     def retrieve(
-        self, query: str, topk: int | None = None, filters: Filtering = None, history: Turns = ()
+        self,
+        query: str,
+        topk: int | None = None,
+        filters: Filtering = None,
+        history: Turns = (),
+        *,
+        given_up: threading.Event | None = None,
     ) -> list[Hit]:
         """What the recall finds for a question, best first; the answering model is not asked.
 
@@ -235,28 +244,38 @@ class App:
             topk: how many hits; left out: as many as the configuration gives.
             filters: as in `ask`.
             history: as in `ask`.
+            given_up: as in `ask`.
         """
-        found = self.find(query, topk, filters, history)
+        found = self.find(query, topk, filters, history, given_up=given_up)
         for branch, reason in found.missing.items():
             _log.warning("%r: without branch '%s': %s", query, branch, reason)
         return list(found.hits)[:topk]
 
-    def find(self, query: str, topk: int | None = None, filters: Filtering = None, history: Turns = ()) -> Found:
+    def find(
+        self,
+        query: str,
+        topk: int | None = None,
+        filters: Filtering = None,
+        history: Turns = (),
+        *,
+        given_up: threading.Event | None = None,
+    ) -> Found:
         """`retrieve` with what it took; hits beyond `topk` are given, too, where a step of the recall has them."""
-        begun = time.perf_counter()
-        trace = Trace(limit=topk, filters=self._filters(filters), history=parse_history(history))
-        nodes = self._run(self._started().recall, query, trace)
-        total = round((time.perf_counter() - begun) * 1000, 3)
-        return Found(
-            hits=tuple(hit_of(node, self._fields) for node in nodes),
-            timings_ms={
-                **{stage: trace.milliseconds(stage) for stage in ("rewrite", "retrieve", "rerank")},
-                "total": total,
-            },
-            tokens={"prompt": trace.prompt_tokens, "completion": trace.completion_tokens},
-            cached=trace.cached,
-            missing=dict(trace.missing),
-        )
+        wanted, turns = self._filters(filters), parse_history(history)
+        return self._started().find(query, topk, wanted, turns, given_up)
+
+    def warm_up(self, query: str) -> None:
+        """Go through the recall once, so that what models, indices and flows do at their first use is done.
+
+        The cache neither sees the question nor answers it, and the answering model is not asked; one that rewrites is.
+
+        Args:
+            query: like those that will be asked, but none of them: the vector of a question is remembered.
+
+        Raises:
+            ServiceError, StoreError: as `ask`.
+        """
+        self._started().warm_up(query)
 
     def embed(
         self, texts: Sequence[str], model: str | None = None, *, questions: bool = False
@@ -296,7 +315,7 @@ class App:
         """
         self._started()
         wanted, turns = self._filters(filters), parse_history(history)
-        return Stream(lambda sink: self._ask(query, sink, wanted, turns))
+        return Stream(lambda sink, given_up: self._started().ask(query, wanted, turns, sink, given_up))
 
     async def aask(self, query: str, filters: Filtering = None, history: Turns = ()) -> Answer:
         """`ask` without blocking the event loop."""
@@ -338,51 +357,10 @@ class App:
     def _doing(self) -> tuple[Doing, frozenset[str]]:
         return (self._background.doing, self._background.at) if self._background else (Doing(), frozenset())
 
-    def _started(self) -> Graph:
-        if self._graph is None:
+    def _started(self) -> Questions:
+        if self._questions is None:
             raise UserError("the engine is not started; use `with app:` or call app.start()")
-        return self._graph
+        return self._questions
 
     def _filters(self, filters: Filtering) -> Filters:
-        return parse(filters or {}, self._fields)
-
-    @property
-    def _fields(self) -> Mapping[str, str]:
-        return self.compiled.corpus.doc_fields
-
-    def _ask(self, query: str, sink: Callable[[str], None] | None, filters: Filters, history: History) -> Answer:
-        begun = time.perf_counter()
-        first = FirstPiece(sink, begun) if sink else None
-        trace = Trace(sink=first, filters=filters, history=history)
-        reply: Reply = self._run(self._started().whole, query, trace)
-        return answer_of(query, reply, trace, self._fields, begun, first.timing if first else {})
-
-    def _run(self, flow: Any, query: str, trace: Trace) -> Any:
-        if not query.strip():
-            raise UserError("query: the question is empty")
-        assert self._collection is not None
-        self._collection.refresh()
-        with lazyllm.new_session(), tracing(trace):
-            for _ in range(_ATTEMPTS - 1):
-                trace.last_attempt = False
-                try:
-                    return self._through(flow, query, trace)
-                except StoreError as error:
-                    # Another process may have taken away what an index in memory still has.
-                    _log.info("asking once more: %s", error)
-                    self._collection.refresh(anyway=True)
-                    trace.error = None
-            trace.last_attempt = True
-            return self._through(flow, query, trace)
-
-    def _through(self, flow: Any, query: str, trace: Trace) -> Any:
-        try:
-            return flow(query)
-        except ConfragError:
-            raise
-        except Exception as error:
-            # LazyLLM wraps the error of a step and drops its type.
-            cause = trace.error or confrag_error(error)
-            if cause is None or isinstance(cause, type(error)):
-                raise
-            raise cause from None
+        return parse(filters or {}, self.compiled.corpus.doc_fields)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import cast
@@ -13,6 +12,7 @@ import numpy as np
 from confrag.build.models.protocols import AnyEmbedder, SparseVector, Vectors
 from confrag.build.progress import ProgressFn, silent
 from confrag.runtime.embedding_cache import EmbeddingCache, text_key
+from confrag.runtime.lazy_model import LazyModel
 
 __all__ = ["CachedEmbedder"]
 
@@ -43,9 +43,7 @@ class CachedEmbedder:
         fingerprint: str,
         warn: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._load = load
-        self._guard = threading.Lock()
-        self._loaded: AnyEmbedder | None = None
+        self._model: LazyModel[AnyEmbedder] = LazyModel(load)
         self._cache = cache
         self._fingerprint = fingerprint
         self._warn = warn
@@ -83,28 +81,18 @@ class CachedEmbedder:
 
     def query(self, text: str) -> Vectors | SparseVector:
         """Embed a question; questions are not kept."""
-        return self._inner.query(text)
+        return self._model().query(text)
 
     def close(self) -> None:
         """Free the model, if it was loaded; the cache belongs to somebody else."""
-        with self._guard:
-            loaded, self._loaded = self._loaded, None
-        if loaded is not None:
-            loaded.close()
+        self._model.close()
 
     def _compute(self, texts: Sequence[str], progress: ProgressFn) -> dict[bytes, Vectors | SparseVector]:
-        vectors = self._inner.passages(texts, progress)
+        vectors = self._model().passages(texts, progress)
         computed: dict[bytes, Vectors | SparseVector] = dict(zip(map(text_key, texts), vectors, strict=True))
         self.computed += len(computed)
         self._put(computed)
         return computed
-
-    @property
-    def _inner(self) -> AnyEmbedder:
-        with self._guard:
-            if self._loaded is None:
-                self._loaded = self._load()
-            return self._loaded
 
     def _get(self, keys: Sequence[bytes]) -> dict[bytes, Vectors | SparseVector]:
         try:

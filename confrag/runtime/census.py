@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from lazyllm.tools.rag import Document
 
-from confrag.build.private import count, count_vectors
+from confrag.build.private.store import count, count_vectors
 from confrag.errors import UserError
 from confrag.plan.model import GroupPlan, Plan
 from confrag.runtime.asking import Asker

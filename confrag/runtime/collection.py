@@ -8,37 +8,35 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any, NamedTuple
 
 from lazyllm.tools.rag import DocNode, Document
 
 from confrag.build.document import build_document, build_store_conf, build_transforms
-from confrag.build.gate import Gate
 from confrag.build.indices.own import Lasting
-from confrag.build.private import StoredNodes
-from confrag.build.private import close as close_document
-from confrag.build.private import refresh as refresh_document
+from confrag.build.private.store import close as close_document
+from confrag.build.private.store import refresh as refresh_document
+from confrag.build.private.stored_nodes import StoredNodes
 from confrag.build.progress import ProgressFn
 from confrag.build.stores.integrity import seal, torn
 from confrag.errors import ConfragError, ServiceError, StoreError, UserError
-from confrag.plan.compile import store_of_rows
-from confrag.plan.model import Plan, canonical
+from confrag.plan.model import Plan
 from confrag.runtime.asking import Asker
 from confrag.runtime.cached_embedder import CachedEmbedder
 from confrag.runtime.census import Effort, as_it_is, damage, effort, report_of
 from confrag.runtime.corpus import Scan
 from confrag.runtime.disk import is_full, telling_of_a_full_disk
-from confrag.runtime.fingerprints import recipes
-from confrag.runtime.ingest import WINDOW, WINDOW_WHILE_ASKED, Ingest, find_files
+from confrag.runtime.ingest import WINDOW, WINDOW_WHILE_ASKED, Ingest
+from confrag.runtime.inventory import Inventory
 from confrag.runtime.lock import Lock
 from confrag.runtime.manifest import SEAL, UNFINISHED, FileRecord, Manifest
 from confrag.runtime.overlay import Overlay
-from confrag.runtime.places import belongs_to_one_process, claim, collection_dir, named_places, own_place, owned
+from confrag.runtime.places import belongs_to_one_process, claim, collection_dir, named_places
 from confrag.runtime.results import CorpusReport
-from confrag.runtime.siblings import MANIFEST, adopt, identity, manifest_in, nearest_sibling
-from confrag.runtime.work import Work, build_all, find_work
+from confrag.runtime.row_state import RowState
+from confrag.runtime.siblings import MANIFEST, identity, manifest_in
+from confrag.runtime.work import Work, build_all
 
-__all__ = ["INDICES", "Collection", "Overview"]
+__all__ = ["INDICES", "Collection"]
 
 INDICES = "indices"
 """Folder of a collection where indices beside the store are kept."""
@@ -47,24 +45,13 @@ _log = logging.getLogger("confrag")
 _CHANGED = "files of the store are not as they were when it was closed"
 
 
-class Overview(NamedTuple):
-    """A corpus beside what is stored of it.
-
-    Attributes:
-        said: metadata of the stored files, by name, before what was edited at run time.
-    """
-
-    found: Scan
-    work: Work
-    said: Mapping[str, Mapping[str, Any]]
-
-
 class Collection:
     """The rows of a plan.
 
     Attributes:
         document: LazyLLM's, while the collection is open.
         gate: closed while rows are being changed.
+        inventory: of the corpus, beside what is stored.
 
     Args:
         plan: what is stored, and where.
@@ -85,16 +72,19 @@ class Collection:
         *,
         may_be_empty: bool = False,
     ) -> None:
-        self.gate = Gate()
         self._plan = plan
         self._overlay = overlay
-        self._may_be_empty = may_be_empty
         self._embedders = embedders
         self._askers = askers or {}
-        self._recipes = recipes(plan)
         self._directory = collection_dir(plan)
         self._conf = build_store_conf(plan, self._directory)
         self._places = named_places(self._conf, self._directory)
+        self.inventory = Inventory(
+            plan, overlay, self._directory, self._places, self._looking, may_be_empty=may_be_empty
+        )
+        self._recipes = self.inventory.recipes
+        self._rows = RowState()
+        self.gate = self._rows.gate
         self._alone = belongs_to_one_process(self._conf)
         self._lock = Lock([self._directory, *self._places], plan.lock_timeout_s, _log.warning, self._alone)
         self._transforms = build_transforms(plan.groups)
@@ -108,9 +98,6 @@ class Collection:
         self._before = Effort()
         self._alone_at_work = threading.Lock()
         self._at_work = False
-        self._changing_rows = False
-        self._changes = 0
-        self._known: tuple[object, str | None] = (None, None)
 
     def work(self) -> Work:
         """What is to do, as far as can be told without opening the store.
@@ -118,23 +105,7 @@ class Collection:
         Raises:
             UserError: a corpus that cannot be used.
         """
-        return self._work(self._find())
-
-    def overview(self) -> Overview:
-        """The corpus beside what is stored of it; nothing is opened but the manifest.
-
-        Raises:
-            UserError: a corpus that cannot be used.
-        """
-        found = self._find()
-        work = self._work(found)
-        with self._looking() as manifest:
-            return Overview(found, work, manifest.said() if manifest else {})
-
-    def in_corpus(self) -> Scan:
-        """The files that the configuration names, whatever was changed at run time."""
-        corpus = self._plan.corpus
-        return find_files(corpus, None, may_be_empty=True)
+        return self.inventory.work(self.inventory.find())
 
     def records(self) -> dict[str, FileRecord]:
         """What is stored, by name of the file."""
@@ -184,19 +155,19 @@ class Collection:
             again: names of files that are to be read in any case.
         """
         with self._alone_at_work:
-            found = self._find()
+            found = self.inventory.find()
             self._before = effort(self._embedders, self._askers)
             try:
                 if self._lock.try_acquire():
-                    work = self._work(found, again, begin=True)
-                elif self._alone or not (work := self._work(found, again)).nothing:
+                    work = self.inventory.work(found, again, begin=True)
+                elif self._alone or not (work := self.inventory.work(found, again)).nothing:
                     found, work = self._locked(found, again)
                 self._at_work = True
                 with telling_of_a_full_disk(self._directory, *self._places):
                     return self._update(found, work, progress, told)
             finally:
                 self._at_work = False
-                self._changes += 1
+                self._rows.changed()
                 if not self._alone:
                     self._lock.release()
 
@@ -231,29 +202,10 @@ class Collection:
         Costs microseconds while nothing changes. What is read from the store belongs to a state only if that is the
         same before and after.
         """
-        if self._manifest is None or self._changing_rows:
+        if self._manifest is None:
             return None
-        # This process's own connection does not see that it has written itself, hence the number of changes.
-        token = (self._manifest.data_version(), self._changes)
-        if token != self._known[0]:
-            # Between two changes of its own the rows are whole: an ingest that runs for hours is no reason to forget.
-            unfinished = not (self._at_work and self._opened) and bool(self._manifest.get(UNFINISHED))
-            busy = unfinished or self._manifest.pending()
-            self._known = (token, None if busy else self._manifest.version())
-        return self._known[1]
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        with self.gate.writing():
-            self._changing_rows = True
-            try:
-                yield
-            finally:
-                self._changes += 1
-                self._changing_rows = False
-
-    def _find(self) -> Scan:
-        return find_files(self._plan.corpus, self._overlay, may_be_empty=self._may_be_empty)
+        # Between two changes of its own the rows are whole: an ingest that runs for hours is no reason to forget.
+        return self._rows.now(self._manifest, whole=self._at_work and self._opened)
 
     def current(self, report: CorpusReport) -> CorpusReport:
         """The report of this process's last update, with what another one has written since."""
@@ -262,42 +214,11 @@ class Collection:
         self._reported = version
         return as_it_is(report, self._manifest, self._plan)
 
-    def _work(self, found: Scan, again: Sequence[str] = (), *, begin: bool = False) -> Work:
-        """What is to do. To begin with it needs the lock: a new collection may start as a copy of another one."""
-        if not owned(self._directory, self._places):
-            return build_all(found, self._recipes, "nothing is stored yet", {})
-        if not self._directory.exists() and not own_place(self._plan):
-            return self._work_of_new(found, begin=begin)
-        try:
-            with self._looking() as manifest:
-                if manifest is None:
-                    return build_all(found, self._recipes, "nothing is stored yet", {})
-                if manifest.get("store") != self._store:
-                    return build_all(found, self._recipes, "store_conf changed", {})
-                return find_work(found, manifest, self._recipes, again)
-        except sqlite3.Error as error:
-            return build_all(found, self._recipes, f"the manifest cannot be read ({error})", {})
-
     def _locked(self, found: Scan, again: Sequence[str] = ()) -> tuple[Scan, Work]:
         """Take the lock, and look what is to do: another process may have done it meanwhile."""
         if self._lock.acquire():
-            found = self._find()
-        return found, self._work(found, again, begin=True)
-
-    def _work_of_new(self, found: Scan, *, begin: bool) -> Work:
-        sibling = nearest_sibling(self._directory, self._recipes, identity(self._plan))
-        if sibling is None:
-            return build_all(found, self._recipes, "nothing is stored yet", {})
-        copied = bool(sibling.shared) and (not begin or adopt(sibling, self._directory))
-        with manifest_in(sibling.directory) as manifest:
-            if manifest and copied:
-                return find_work(found, manifest, self._recipes)
-            stored = manifest.groups() if manifest else {}
-            return build_all(found, self._recipes, "nothing is stored yet in this configuration", stored)
-
-    @property
-    def _store(self) -> str:
-        return canonical(store_of_rows(self._plan.store))
+            found = self.inventory.find()
+        return found, self.inventory.work(found, again, begin=True)
 
     def _update(self, found: Scan, work: Work, progress: ProgressFn, told: Callable[[Work], None]) -> CorpusReport:
         running = self._opened
@@ -330,7 +251,7 @@ class Collection:
                 self._transforms,
                 self._askers,
                 progress,
-                self._changing,
+                self._rows.changing,
                 WINDOW_WHILE_ASKED if running else WINDOW,
             )
             anew = not (work.fresh or running)
@@ -386,7 +307,7 @@ class Collection:
 
     def _open_manifest(self) -> Manifest:
         self._manifest = Manifest(self._directory / MANIFEST, create=True)
-        for key, value in {"identity": identity(self._plan), "store": self._store}.items():
+        for key, value in {"identity": identity(self._plan), "store": self.inventory.store}.items():
             if self._manifest.get(key) != value:
                 self._manifest.put(key, value)
         self._beside = Manifest(self._directory / MANIFEST, create=False)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from confrag.errors import UserError
 from confrag.runtime.overlay import Edits
 from confrag.schema.doc_fields import RESERVED, as_type
 
-__all__ = ["added_to", "checked", "edited", "without"]
+__all__ = ["added_to", "checked", "edited", "edits_to", "without"]
 
 _MOST_BYTES = 50_000
 """Of the metadata of a document, as JSON."""
@@ -26,6 +27,28 @@ def edited(said: Mapping[str, Any], edits: Edits) -> dict[str, Any]:
         edits: at run time.
     """
     return {**{key: value for key, value in said.items() if key not in edits.drop}, **edits.set}
+
+
+def edits_to(
+    said: Mapping[str, Any],
+    before: Edits,
+    change: Callable[[dict[str, Any]], Mapping[str, Any]],
+    types: Mapping[str, str],
+) -> Edits:
+    """The edits that make of what is known of a document what `change` makes of it.
+
+    Args:
+        said: by itself, a file beside it and the configuration.
+        before: the edits until now.
+        change: what is known -> what is to be known.
+        types: of the declared fields.
+
+    Raises:
+        UserError: a value may not be.
+    """
+    new = checked(change(edited(said, before)), types)
+    put = {key: value for key, value in new.items() if key not in said or said[key] != value}
+    return replace(before, set=put, drop=tuple(key for key in said if key not in new))
 
 
 def added_to(known: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,62 +7,25 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
 from confrag.build.nodes import document_id
-from confrag.build.private import ROOT_GROUP
-from confrag.build.readers import read
 from confrag.build.readers.section import UnreadableFileError
 from confrag.errors import NotFoundError, UserError
 from confrag.plan.model import Plan
 from confrag.registry.readers import EXTENSIONS
 from confrag.runtime.background import Doing
-from confrag.runtime.collection import Collection, Overview
-from confrag.runtime.corpus import SourceFile
-from confrag.runtime.described import added_to, checked, edited, without
-from confrag.runtime.metadata import known_of
+from confrag.runtime.collection import Collection
+from confrag.runtime.described import added_to, checked, edited, edits_to, without
+from confrag.runtime.inventory import Overview
+from confrag.runtime.listing import DocumentInfo, listed, said_by
 from confrag.runtime.overlay import Edits, Entry, Overlay, check_name
 from confrag.runtime.pairs import Changed, Pairs, stored_nodes
 
 __all__ = ["DocumentInfo", "Documents", "Passage"]
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentInfo:
-    """A document.
-
-    Attributes:
-        id: stable as long as its name is, 32 hexadecimal digits.
-        name: its path in the corpus, with forward slashes.
-        origin: ``corpus``: a file that the configuration names; ``added``: at run time.
-        path: where it lies on disk.
-        size: bytes.
-        modified: when its content last changed, ISO 8601 in UTC.
-        status: ``waiting`` to be ingested, ``working``, ``success``, ``failed``, or ``deleting``: it is gone, and its
-            nodes go next.
-        reason: why it failed, or what it waits for.
-        metadata: what is known of it.
-        nodes: node group -> number of nodes, of what answers come from now.
-    """
-
-    id: str
-    name: str
-    origin: str
-    path: str
-    size: int
-    modified: str
-    status: str
-    reason: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    nodes: Mapping[str, int] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data without the place on disk, which is nobody's business outside."""
-        return {key: value for key, value in asdict(self).items() if key != "path"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,34 +99,11 @@ class Documents:
         Raises:
             UserError: a corpus that cannot be used.
         """
-        overview, entries = self._collection().overview(), self._overlay.entries()
-        doing, at = self._doing()
-        work = overview.work
-        unchanged = frozenset(work.unchanged)
-
-        def status(name: str) -> tuple[str, str]:
-            if name in at:
-                return "working", ""
-            # One that was written a moment ago is compared by its content, and of a failed one there is none.
-            record = work.records.get(name)
-            if record and record.state == "failed" and (name in work.failed or doing.state == "idle"):
-                return "failed", record.reason
-            return ("success", "") if name in unchanged else ("waiting", doing.error)
-
-        rows = [
-            self._info(file, *status(file.name), overview, entries.get(file.name, Entry(file.name)))
-            for file in overview.found.files
-        ]
-        for skipped in overview.found.skipped:
-            file = SourceFile(str(skipped.path), skipped.name)
-            rows.append(self._info(file, "failed", skipped.reason, overview, Entry(file.name)))
-        for name in work.removed:
-            rows.append(DocumentInfo(document_id(name), name, "corpus", "", 0, "", "deleting"))
-        return sorted(rows, key=lambda row: row.name)
+        return self._listed(self._overview())
 
     def get(self, id: str) -> DocumentInfo:  # noqa: A002
         """One document. Raises NotFoundError when there is none of this id."""
-        return self._chosen([id])[0]
+        return self._chosen(id, self._overview())[0]
 
     def hidden(self) -> builtins.list[tuple[str, str]]:
         """(id, name) of the documents of the corpus that were taken out, by name."""
@@ -201,10 +141,10 @@ class Documents:
         name, values = self.check(name, metadata or {})
         with self._guard, ExitStack() as stack:
             content = stack.enter_context(_opened(source)) if isinstance(source, str | Path) else source
-            present = {file.name for file in self._collection().overview().found.files}
+            present = {file.name for file in self._collection().inventory.find().files}
             if not override:
                 name = _free(name, present)
-            before = self._overlay.entries().get(name, Entry(name)).edits if name in present else Edits()
+            before = self._overlay.edits(name) if name in present else Edits()
             edits = replace(before, set={**before.set, **values}, drop=tuple(k for k in before.drop if k not in values))
             self._overlay.add(name, content, edits)
         self._take_up([], wait)
@@ -218,7 +158,7 @@ class Documents:
 
     def places(self) -> dict[str, str]:
         """Real path -> name, of the files that the configuration names, those that were taken out among them."""
-        return {str(file.path.resolve()): file.name for file in self._collection().in_corpus().files}
+        return {str(file.path.resolve()): file.name for file in self._collection().inventory.in_corpus().files}
 
     def delete(self, ids: str | Sequence[str], *, wait: bool = True) -> builtins.list[str]:
         """Take documents out; returns their names.
@@ -227,8 +167,9 @@ class Documents:
             NotFoundError: an id that no document has; nothing is changed then.
         """
         with self._guard:
-            chosen = self._chosen(ids)
-            own = {file.name for file in self._collection().in_corpus().files}
+            chosen = self._chosen(ids, self._overview())
+            corpus = self._collection().inventory.in_corpus()
+            own = {file.name for file in corpus.files} | {skipped.name for skipped in corpus.skipped}
             for document in chosen:
                 self._overlay.remove(document.name, document.name in own)
         self._take_up([], wait)
@@ -256,22 +197,30 @@ class Documents:
         Raises:
             NotFoundError: an id that no document has.
         """
-        names = [document.name for document in self._chosen(ids)]
+        names = [document.name for document in self._chosen(ids, self._overview())]
         self._take_up(names, wait)
         return names
 
     def metadata(self, id: str) -> dict[str, Any]:  # noqa: A002
-        """What is known of a document. Raises NotFoundError when there is none of this id."""
-        overview = self._collection().overview()
-        document = self._chosen([id])[0]
-        return self._effective(document.name, overview)
+        """What is known of a document; of one that cannot be read, what was edited.
+
+        Raises:
+            NotFoundError: there is none of this id.
+        """
+        overview = self._overview()
+        (document,) = self._chosen(id, overview)
+        try:
+            said = said_by(document.name, overview, self._plan.corpus.readers)
+        except UnreadableFileError:
+            said = {}
+        return edited(said, self._edits(document.name, overview))
 
     def set_metadata(self, ids: str | Sequence[str], values: Mapping[str, Any], *, wait: bool = True) -> None:
         """Give values to metadata of documents, in the place of those that they have.
 
         Raises:
             NotFoundError: an id that no document has.
-            UserError: a value that cannot be.
+            UserError: a value that cannot be, or a document that cannot be read; nothing is changed then.
         """
         self._describe(ids, lambda known: {**known, **values}, wait)
 
@@ -291,6 +240,7 @@ class Documents:
 
         Raises:
             NotFoundError: an id that no document has.
+            UserError: a document that cannot be read; nothing is changed then.
         """
         everything = keys is None and not values
         gone = {**(values or {}), **dict.fromkeys(keys or ())}
@@ -337,35 +287,33 @@ class Documents:
         self, ids: str | Sequence[str], change: Callable[[dict[str, Any]], Mapping[str, Any]], wait: bool
     ) -> None:
         with self._guard:
-            overview, entries = self._collection().overview(), self._overlay.entries()
-            changes = []
-            for document in self._chosen(ids):
-                said = self._said(document.name, overview)
-                before = entries.get(document.name, Entry(document.name)).edits
-                new = checked(change(edited(said, before)), self._types)
-                put = {key: value for key, value in new.items() if key not in said or said[key] != value}
-                drop = tuple(key for key in said if key not in new)
-                changes.append((document.name, replace(before, set=put, drop=drop)))
+            overview, changes = self._overview(), []
+            for document in self._chosen(ids, overview):
+                try:
+                    said = said_by(document.name, overview, self._plan.corpus.readers)
+                except UnreadableFileError as error:
+                    raise UserError(
+                        f"{document.name}: cannot be read ({error.reason}), so that the metadata of its own are not "
+                        "known and cannot be edited; mend or replace it first"
+                    ) from None
+                changes.append(
+                    (document.name, edits_to(said, self._edits(document.name, overview), change, self._types))
+                )
             for name, edits in changes:
                 self._overlay.edit(name, edits)
         self._take_up([], wait)
 
-    def _effective(self, name: str, overview: Overview) -> dict[str, Any]:
-        return edited(self._said(name, overview), self._overlay.entries().get(name, Entry(name)).edits)
+    def _overview(self) -> Overview:
+        return self._collection().inventory.overview()
 
-    def _said(self, name: str, overview: Overview) -> Mapping[str, Any]:
-        """What a document, a file beside it and the configuration say; of one that waits, it is read."""
-        if name in overview.said and name in overview.work.unchanged:
-            return overview.said[name]
-        file = next(file for file in overview.found.files if file.name == name)
-        try:
-            sections = read(file.path, self._plan.corpus.readers)
-            return known_of(file, sections, {}).said
-        except (UnreadableFileError, OSError):
-            return {}
+    def _listed(self, overview: Overview) -> builtins.list[DocumentInfo]:
+        return listed(overview, *self._doing())
 
-    def _chosen(self, ids: str | Sequence[str]) -> builtins.list[DocumentInfo]:
-        known = {document.id: document for document in self.list() if document.status != "deleting"}
+    def _edits(self, name: str, overview: Overview) -> Edits:
+        return overview.changes.get(name, Entry(name)).edits
+
+    def _chosen(self, ids: str | Sequence[str], overview: Overview) -> builtins.list[DocumentInfo]:
+        known = {document.id: document for document in self._listed(overview) if document.status != "deleting"}
         wanted = _several(ids)
         for one in wanted:
             if one not in known:
@@ -382,28 +330,6 @@ class Documents:
         done = self._changed(again)
         if wait:
             done()
-
-    def _info(self, file: SourceFile, status: str, reason: str, overview: Overview, entry: Entry) -> DocumentInfo:
-        try:
-            stat = file.path.stat()
-        except OSError:
-            size, modified = 0, ""
-        else:
-            size, modified = stat.st_size, datetime.fromtimestamp(stat.st_mtime, timezone.utc).isoformat("T", "seconds")
-        record = overview.work.records.get(file.name)
-        groups = record.groups if record else {}
-        return DocumentInfo(
-            document_id(file.name),
-            file.name,
-            "added" if entry.added else "corpus",
-            file.location,
-            size,
-            modified,
-            status,
-            reason,
-            edited(overview.said.get(file.name, {}), entry.edits),
-            {name: number for name, (_, number) in groups.items() if name != ROOT_GROUP},
-        )
 
 
 def _several(ids: str | Sequence[str]) -> builtins.list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from confrag.build.models.fingerprint import fingerprint as model_fingerprint
 from confrag.build.nodes import FORMAT
-from confrag.build.private import ROOT_GROUP
+from confrag.build.private.nodes import ROOT_GROUP
 from confrag.plan.compile import OF_THE_QUERY, corpus_paths, params_of_rows
 from confrag.plan.model import GroupPlan, Plan, canonical, thaw
 from confrag.schema.nodes import ROOT

@@ -10,7 +10,7 @@ from typing import Any
 from lazyllm.tools.rag import DocNode, Document, NodeTransform
 
 from confrag.build.nodes import document_id, make_nodes
-from confrag.build.private import (
+from confrag.build.private.store import (
     delete_documents,
     delete_nodes,
     drop_group,
@@ -24,47 +24,23 @@ from confrag.build.readers import read
 from confrag.build.readers.section import Section, UnreadableFileError
 from confrag.errors import UserError
 from confrag.plan.model import CorpusPlan, Plan, thaw, written_groups
-from confrag.registry.readers import EXTENSIONS
 from confrag.runtime.asking import Asker
 from confrag.runtime.cached_embedder import CachedEmbedder
-from confrag.runtime.corpus import Scan, SourceFile, scan
+from confrag.runtime.corpus import SourceFile
 from confrag.runtime.fingerprints import GroupRecipe
 from confrag.runtime.manifest import SEAL, UNFINISHED, FileRecord, GroupRecord, Manifest, Stamp
 from confrag.runtime.metadata import known_of
-from confrag.runtime.overlay import Overlay
-from confrag.runtime.work import FileWork, Work, content_hash, stamp_of
+from confrag.runtime.work import FileWork, Work, content_hash, stamp_of, unread_hash
 from confrag.runtime.written import Made, add_written
 from confrag.schema.doc_fields import Value
 
-__all__ = ["WINDOW", "WINDOW_WHILE_ASKED", "Ingest", "find_files", "read_file"]
+__all__ = ["WINDOW", "WINDOW_WHILE_ASKED", "Ingest", "read_file"]
 
 WINDOW = 4096
 """Nodes that are held before they are embedded and written, at most a file more."""
 WINDOW_WHILE_ASKED = 256
 """The same while questions are asked, which wait for a window that is written."""
 _ATTEMPTS = 3
-
-
-def find_files(corpus: CorpusPlan, overlay: Overlay | None, *, may_be_empty: bool = False) -> Scan:
-    """The files of a corpus; nothing is read yet.
-
-    Args:
-        corpus: where they are.
-        overlay: what was changed of it at run time; None: that does not count.
-        may_be_empty: it is no error when there is none. A corpus of which something was changed may be, too.
-
-    Raises:
-        UserError: the corpus does not exist or is empty; with ``corpus.on_error=fail``, something in it that no
-            reader takes.
-    """
-    known = {*EXTENSIONS, *corpus.readers}
-    may_be_empty = may_be_empty or bool(overlay and overlay.entries())
-    found = scan(corpus.paths, corpus.include, corpus.exclude, known, corpus.metadata, may_be_empty=may_be_empty)
-    if overlay:
-        found = overlay.apply(found)
-    if found.skipped and corpus.on_error == "fail":
-        raise UserError(f"{found.skipped[0].name}: {found.skipped[0].reason} (corpus.on_error=fail)")
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +197,7 @@ class Ingest:
             if corpus.on_error == "fail":
                 raise UserError(f"{name}: {error.reason} (corpus.on_error=fail)") from None
             failed = {group: (fingerprint, 0) for group, fingerprint in made.items()}
-            self._records[name] = FileRecord(stamp, "", "failed", error.reason, failed)
+            self._records[name] = FileRecord(stamp, unread_hash(work.file.said), "failed", error.reason, failed)
             return
         nodes = make_nodes(name, work.file.location, content.sections, self._cut, self._transforms, content.fields)
         if work.before is None or content.hash != work.before.hash:

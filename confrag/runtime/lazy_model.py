@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Generic, Protocol, TypeVar
 
 __all__ = ["LazyModel"]
 
 
-class LazyModel:
+class _Closing(Protocol):
+    def close(self) -> None: ...
+
+
+Model = TypeVar("Model", bound=_Closing)
+
+
+class LazyModel(Generic[Model]):
     """Gives a model, the same each time. Safe for threads.
 
     Args:
         load: gives the model; called once, when it is first needed.
     """
 
-    def __init__(self, load: Callable[[], Any]) -> None:
+    def __init__(self, load: Callable[[], Model]) -> None:
         self._load = load
         self._guard = threading.Lock()
-        self._loaded: Any = None
+        self._loaded: Model | None = None
 
-    def __call__(self) -> Any:
+    def __call__(self) -> Model:
         """The model, loaded."""
         with self._guard:
             if self._loaded is None:

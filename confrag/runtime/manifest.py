@@ -58,7 +58,8 @@ class FileRecord(NamedTuple):
 
     Attributes:
         stamp: of the file when it was read.
-        hash: SHA-256 of the content that was done last; empty when there was none.
+        hash: of the content that was done last, see `work.content_hash`; of a file that failed, `work.unread_hash`;
+            empty when there was none.
         state: ``pending``, ``done`` or ``failed``.
         reason: why it failed.
         groups: node group -> (fingerprint of the group's recipe, number of nodes); empty while it is pending.

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from confrag.build.models.chat import ChatModel
 from confrag.build.models.fingerprint import fingerprint
 from confrag.build.progress import ProgressFn
 from confrag.plan.model import ModelPlan, Plan
@@ -50,7 +51,8 @@ def for_ingest(
 
 
 def _load(model: ModelPlan, progress: ProgressFn) -> Any:
-    return builder("models", model.kind)(role=model.role, **model.params.thaw(), progress=progress)
+    made = builder("models", model.kind)(role=model.role, **model.params.thaw(), progress=progress)
+    return replace(made, name=model.name) if isinstance(made, ChatModel) else made
 
 
 def _backed(model: ModelPlan, made: Any, stand_in: Callable[[str], Any]) -> Any:
@@ -94,7 +96,7 @@ def _askers(plan: Plan, stack: ExitStack, models: Mapping[str, Any], progress: P
         model = plan.model(writer)
         for asked in (writer, *model.params.get("fallback", ())):
             if asked not in loads:
-                lazy = LazyModel(partial(_load, plan.model(asked), progress))
+                lazy: LazyModel[Any] = LazyModel(partial(_load, plan.model(asked), progress))
                 stack.callback(lazy.close)
                 loads[asked] = lazy
 

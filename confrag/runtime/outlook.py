@@ -10,7 +10,7 @@ from typing import Any
 from confrag.build.document import build_transforms, unkept_indices
 from confrag.build.models.fingerprint import fingerprint
 from confrag.build.nodes import make_nodes
-from confrag.build.private import ROOT_GROUP
+from confrag.build.private.nodes import ROOT_GROUP
 from confrag.build.progress import ProgressFn
 from confrag.build.readers.section import UnreadableFileError
 from confrag.errors import UserError

@@ -121,6 +121,10 @@ class Overlay:
                 return {}
             return {entry.name: entry for entry in map(_entry, self._open().execute("SELECT * FROM documents"))}
 
+    def edits(self, name: str) -> Edits:
+        """What was said of a document. Raises as `entries`."""
+        return self.entries().get(name, Entry(name)).edits
+
     def apply(self, found: Scan) -> Scan:
         """The corpus as it was found, with the changes."""
         entries = self.entries()

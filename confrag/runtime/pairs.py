@@ -14,7 +14,7 @@ from confrag.build.nodes import document_id
 from confrag.errors import NotFoundError, UserError
 from confrag.plan.model import Plan
 from confrag.runtime.collection import Collection
-from confrag.runtime.overlay import Entry, Overlay
+from confrag.runtime.overlay import Overlay
 from confrag.schema.filters import FILE
 
 __all__ = ["Changed", "Pair", "Pairs", "stored_nodes"]
@@ -121,7 +121,7 @@ class Pairs:
                     f"there is no question-answer pair with the id '{pair_id}'; edited ones get another id"
                 )
             pair = self._pair(node)
-            edits = self._overlay.entries().get(pair.file, Entry(pair.file)).edits
+            edits = self._overlay.edits(pair.file)
             of_group = dict(edits.pairs.get(pair.group, {}))
             asked = next((a for a, stands in of_group.items() if stands and stands[0] == pair.question), pair.question)
             of_group[asked] = new
@@ -134,6 +134,6 @@ class Pairs:
     def _pair(self, node: Any) -> Pair:
         assert isinstance(node, QADocNode)
         file = str(node.global_metadata[FILE])
-        pairs = self._overlay.entries().get(file, Entry(file)).edits.pairs.get(node.group, {})
+        pairs = self._overlay.edits(file).pairs.get(node.group, {})
         is_edited = any(stands and stands[0] == node.text for stands in pairs.values())
         return Pair(str(node.uid), str(node.group), file, document_id(file), node.text, str(node.answer), is_edited)

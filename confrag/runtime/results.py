@@ -42,6 +42,7 @@ class Found:
         hits: best first.
         timings_ms: milliseconds of ``rewrite``, ``retrieve``, ``rerank`` and ``total``.
         tokens: ``prompt`` and ``completion`` of the models that rewrite.
+        spent: the same by the name of the model.
         missing: branches of the recall that it had to do without, each with the reason.
     """
 
@@ -50,6 +51,7 @@ class Found:
     tokens: dict[str, int]
     cached: bool = False
     missing: dict[str, str] = field(default_factory=dict)
+    spent: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Answer:
     Attributes:
         timings_ms: milliseconds of ``rewrite``, ``retrieve``, ``rerank``, ``generate`` and ``total``; of an answer that
             was streamed also ``first_token``, from the question to the first piece.
-        tokens: ``prompt`` and ``completion``, as the model counted them.
+        tokens: ``prompt`` and ``completion``, as the models counted them.
+        spent: the same by the name of the model.
         partial: branches of the recall are missing, and `missing` names them, each with the reason.
         rewritten: the question that was searched by, where a model has rewritten it.
         citations: numbers of the sources that the text cites.
@@ -99,6 +102,7 @@ class Answer:
     history: History = ()
     spans: tuple[Step, ...] = ()
     found: tuple[Hit, ...] = ()
+    spent: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The answer as in the JSON of ``confrag run``."""

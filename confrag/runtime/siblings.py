@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from confrag.build.private import ROOT_GROUP
+from confrag.build.private.nodes import ROOT_GROUP
 from confrag.errors import UserError
 from confrag.plan.compile import corpus_paths, store_of_rows
 from confrag.plan.model import Plan, canonical

@@ -11,15 +11,15 @@ from confrag.runtime.results import Answer
 
 __all__ = ["Stream"]
 
-Ask = Callable[[Callable[[str], None]], Answer]
-"""Answers, and hands each piece to the function that it is given."""
+Ask = Callable[[Callable[[str], None], threading.Event], Answer]
+"""Answers, and hands each piece to the function that it is given, until the event is set."""
 
 
 class Stream(Iterator[str]):
     """The pieces of an answer.
 
     The model writes as long as somebody listens: `close`, leaving a loop over the stream, or an interrupt ends the
-    request at the next piece, and with it what the server computes.
+    question at its next step, or the request to the model at its next piece, and with it what the server computes.
     """
 
     def __init__(self, ask: Ask) -> None:
@@ -45,7 +45,7 @@ class Stream(Iterator[str]):
         raise StopIteration
 
     def close(self) -> None:
-        """Stop listening; the model is stopped at its next piece."""
+        """Stop listening; the question is given up."""
         self._work.stopped.set()
 
     def __del__(self) -> None:
@@ -64,13 +64,8 @@ class _Work:
 
     def _run(self, ask: Ask) -> None:
         try:
-            self.answer = ask(self._sink)
+            self.answer = ask(self.pieces.put, self.stopped)
         except BaseException as error:  # noqa: BLE001 - it is raised where the pieces are read
             self.error = error
         finally:
             self.pieces.put(None)
-
-    def _sink(self, piece: str) -> None:
-        if self.stopped.is_set():
-            raise InterruptedError("the stream was closed")
-        self.pieces.put(piece)

@@ -12,7 +12,7 @@ from typing import Any
 from lazyllm import ModuleBase
 from lazyllm import globals as session
 
-from confrag.build.private import web_module
+from confrag.build.private.sessions import web_module
 from confrag.schema.history import History
 
 __all__ = ["Ask", "web_page"]

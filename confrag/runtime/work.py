@@ -14,7 +14,7 @@ from confrag.runtime.corpus import Scan, SourceFile
 from confrag.runtime.fingerprints import GroupRecipe
 from confrag.runtime.manifest import UNFINISHED, FileRecord, GroupRecord, Manifest, Stamp
 
-__all__ = ["FileWork", "GroupWork", "Work", "build_all", "content_hash", "find_work", "stamp_of"]
+__all__ = ["FileWork", "GroupWork", "Work", "build_all", "content_hash", "find_work", "stamp_of", "unread_hash"]
 
 _RACY_NS = 2_000_000_000
 """The coarsest clock of a file system: a file this young may change once more without another time."""
@@ -33,7 +33,7 @@ class FileWork:
     @property
     def changed(self) -> bool:
         """Whether rows of an earlier content of it were stored; otherwise it is a new file."""
-        return self.before is not None and bool(self.before.hash)
+        return self.before is not None and bool(self.before.hash.partition("-")[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class _Comparison:
 
     def _same(self, file: SourceFile, record: FileRecord) -> bool:
         try:
-            if record.state == "done" and _mark(file.said) != record.hash.partition("-")[2]:
+            if _mark(file.said) != record.hash.partition("-")[2]:
                 return False  # the configuration says something else of it
             stamp = stamp_of(file.location, file.sidecar)
             if stamp == record.stamp and stamp.mtime_ns != _UNKNOWN:
@@ -230,6 +230,11 @@ def content_hash(path: str, sidecar: str = "", given: Params = _NOTHING) -> str:
     if sidecar:
         digest = _digest(f"{digest}{Path(sidecar).suffix}{_digest(Path(sidecar).read_bytes())}".encode())
     return f"{digest}-{_mark(given)}" if given else digest
+
+
+def unread_hash(given: Params) -> str:
+    """What stands for `content_hash` of a file that could not be read: only what else is said of it."""
+    return f"-{_mark(given)}" if given else ""
 
 
 def _mark(given: Params) -> str:

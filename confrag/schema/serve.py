@@ -66,7 +66,7 @@ class ServeSpec(Spec):
     shutdown_s: Annotated[Number, Field(ge=0, le=3600)] = 30.0
     """Seconds that answers under way have to finish when the service is ended."""
     rate_per_minute: Annotated[int, Field(strict=True, ge=0, le=10_000_000)] = 0
-    """Requests of one token, or of one address where there is none, to a worker; 0: no limit."""
+    """Requests of one token, or of one address where there is none; 0: no limit."""
     max_upload_mb: _Size = 50
     """Size of one file that is uploaded."""
     max_files: _Size = 100

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from confrag import __version__
 from confrag.plan import draw
 from confrag.runtime.results import Answer
+from confrag.serve.at_hand import remember
+from confrag.serve.connection import while_connected
 from confrag.serve.problems import body_of, problem_of
 from confrag.serve.security import may_write
 from confrag.serve.service import Pieces, Service
@@ -69,6 +71,17 @@ def whole(service: Service, answer: Answer, request_id: str) -> dict[str, Any]:
     }
 
 
+def _same(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What an answer has in common with the next one to the same request, with its times last."""
+    own = ("timings_ms", "request_id")
+    return {key: value for key, value in answer.items() if key not in own} | {"timings_ms": answer["timings_ms"]}
+
+
+def _end(milliseconds: float, request_id: str) -> str:
+    # Ids are plain characters (`request_id_of`), so that they need no encoder.
+    return f'{milliseconds:.3f}}}, "request_id": "{request_id}"}}'
+
+
 def event(name: str, data: Mapping[str, Any]) -> str:
     """A server-sent event; JSON has no line break, so its data is one line."""
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"
@@ -85,20 +98,20 @@ def router(service: Service) -> APIRouter:
         if not asked.stream:
             if known := service.known(asked.query, asked.filters, asked.turns):
                 body = whole(service, known[0], request_id)
-                if remember := getattr(request.state, "remember", None):
-                    remember(body, known[1], request.scope["route"])
+                remember(request, known[1], _same(body), _end)
                 return JSONResponse(body)
-            answer = await service.ask(asked.query, asked.filters, asked.turns)
+            answer = await while_connected(request, service.ask(asked.query, asked.filters, asked.turns))
             return JSONResponse(whole(service, answer, request_id))
         pieces = service.stream(asked.query, asked.filters, asked.turns)
-        await pieces.open()  # so that a refusal has its own status
+        await while_connected(request, pieces.open())  # so that a refusal has its own status
         events = _events(service, pieces, request.url.path, request_id)
         # A proxy in front is asked not to collect the pieces.
         return StreamingResponse(events, headers={"X-Accel-Buffering": "no"}, media_type="text/event-stream")
 
     @routes.post("/retrieve", summary="Find passages for a question; no model answers")
     async def retrieve(asked: RetrieveRequest, request: Request) -> JSONResponse:
-        hits = await service.retrieve(asked.query, asked.topk, asked.filters, asked.turns)
+        finding = service.retrieve(asked.query, asked.topk, asked.filters, asked.turns)
+        hits = await while_connected(request, finding)
         found = [service.source(hit) for hit in hits]
         return JSONResponse({"query": asked.query, "hits": found, "request_id": request.state.request_id})
 

@@ -9,32 +9,51 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any, NamedTuple
+
+from fastapi import Request
 
 from confrag.build.cache.policy import AnswerCache, Looked
 from confrag.serve.metrics import Metrics
 
-__all__ = ["AtHand"]
+__all__ = ["AtHand", "remember"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-PATH = "/api/ask"
+End = Callable[[float, str], str]
+"""From the time that an answer took, in milliseconds, and the id of the request to the end of the answer's JSON."""
+
+PATHS = frozenset({"/api/ask", "/v1/chat/completions"})
+"""Of the routes that call `remember`."""
 _MOST_BYTES = 32 * 2**20
 """Of all requests and answers that are remembered."""
 _LONGEST = 16 * 2**10
 """Bytes of a request and of an answer that are remembered, at most."""
 _LONGEST_ANSWER = 256 * 2**10
-_OWN = ("timings_ms", "request_id")
-"""Members of an answer that differ from one request to the next; they come last."""
 
 
 class _Kept(NamedTuple):
     looked: Looked
     start: bytes
+    end: End
     route: Any
+
+
+def remember(request: Request, looked: Looked, answer: Mapping[str, Any], end: End) -> None:
+    """Have the same request answered without its route from now on.
+
+    Args:
+        request: that was answered.
+        looked: what the answer was made of.
+        answer: what all such answers have in common; the very last of its numbers is the time that each takes.
+        end: gives what comes after the beginning: that time, and the members that differ.
+    """
+    if kept := getattr(request.state, "remember", None):
+        kept(looked, answer, end, request.scope["route"])
 
 
 class AtHand:
@@ -50,49 +69,48 @@ class AtHand:
         self._app = app
         self._metrics = metrics
         self._cache = cache
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, bytes], _Kept] = OrderedDict()
         self._bytes = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+        if scope["type"] != "http" or scope["path"] not in PATHS or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
         begun = time.perf_counter()
         first = await receive()
         whole = not first.get("more_body") and len(first.get("body", b"")) <= _LONGEST
-        body = bytes(first.get("body", b"")) if whole else b""
-        kept = self._kept.get(body)
+        key = scope["path"], bytes(first.get("body", b"")) if whole else b""
+        kept = self._kept.get(key)
         cache = self._cache()
         if kept is not None:
             if cache is not None and cache.still(kept.looked):
                 await self._send(kept, scope, send, begun)
                 return
-            self._forget(body)
+            self._forget(key)
         if whole:
-            scope["state"]["remember"] = lambda answer, looked, route: self._remember(body, answer, looked, route)
+            scope["state"]["remember"] = partial(self._remember, key)
         await self._app(scope, _replayed(first, receive), send)
 
-    def _remember(self, body: bytes, answer: Mapping[str, Any], looked: Looked, route: Any) -> None:
-        same = {key: value for key, value in answer.items() if key not in _OWN}
-        # All of it but what `_send` adds: the last number of the times, and the id.
-        start = json.dumps({**same, "timings_ms": {**answer["timings_ms"], "total": 0}}).removesuffix("0}}").encode()
+    def _remember(
+        self, key: tuple[str, bytes], looked: Looked, answer: Mapping[str, Any], end: End, route: Any
+    ) -> None:
+        start = json.dumps(answer).rstrip("}").rstrip("0123456789.").encode()
         if len(start) > _LONGEST_ANSWER:
             return
-        if body in self._kept:
-            self._forget(body)
-        self._kept[body] = _Kept(looked, start, route)
-        self._bytes += len(body) + len(start)
+        if key in self._kept:
+            self._forget(key)
+        self._kept[key] = _Kept(looked, start, end, route)
+        self._bytes += len(key[1]) + len(start)
         while self._bytes > _MOST_BYTES:
             self._forget(next(iter(self._kept)))
 
-    def _forget(self, body: bytes) -> None:
-        self._bytes -= len(body) + len(self._kept.pop(body).start)
+    def _forget(self, key: tuple[str, bytes]) -> None:
+        self._bytes -= len(key[1]) + len(self._kept.pop(key).start)
 
     async def _send(self, kept: _Kept, scope: MutableMapping[str, Any], send: Send, begun: float) -> None:
         scope["route"] = kept.route
         seconds = time.perf_counter() - begun
-        # Ids are plain characters (`request_id_of`), so that they need no encoder.
-        body = b'%s%.3f}, "request_id": "%s"}' % (kept.start, seconds * 1000, scope["state"]["request_id"].encode())
+        body = kept.start + kept.end(seconds * 1000, scope["state"]["request_id"]).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -15,7 +15,9 @@ from fastapi.routing import APIRoute
 
 from confrag.build.models.protocols import Vectors
 from confrag.build.models.tokens import Gpt2Tokenizer
-from confrag.serve.openai_chat import Completion, event
+from confrag.serve.at_hand import remember
+from confrag.serve.connection import while_connected
+from confrag.serve.openai_chat import Completion, end, event, same
 from confrag.serve.openai_errors import error_of
 from confrag.serve.openai_parameters import ParameterError
 from confrag.serve.openai_requests import (
@@ -74,10 +76,14 @@ def router(service: Service) -> APIRouter:
             source=service.source,
         )
         if not asked.stream:
-            return completion.whole(await service.ask(question, asked.filters, history))
+            if known := service.known(question, asked.filters, history):
+                answer = completion.whole(known[0])
+                remember(request, known[1], same(answer), end)
+                return answer
+            return completion.whole(await while_connected(request, service.ask(question, asked.filters, history)))
         pieces = service.stream(question, asked.filters, history)
-        first = await anext(pieces, "")  # what goes wrong before it has its own status
-        events = _events(completion, first, pieces, request)
+        await while_connected(request, pieces.open())  # what goes wrong before the first piece has its own status
+        events = _events(completion, pieces, request)
         return StreamingResponse(events, media_type="text/event-stream")
 
     @routes.get("/models", summary="What may be named as `model`")
@@ -118,11 +124,10 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-async def _events(completion: Completion, first: str, pieces: Pieces, request: Request) -> AsyncIterator[str]:
+async def _events(completion: Completion, pieces: Pieces, request: Request) -> AsyncIterator[str]:
     """The chunks of an answer. A client that goes away closes this, and that stops the model."""
     try:
         yield completion.first()
-        yield completion.piece(first)
         async for piece in pieces:
             yield completion.piece(piece)
         for chunk in completion.last(pieces.answer):

@@ -12,7 +12,7 @@ from confrag.build.models.talk import CUT
 from confrag.runtime.results import Answer, Hit
 from confrag.serve.openai_responses import ChatCompletion, Choice, Reply, Usage
 
-__all__ = ["DONE", "Completion", "event"]
+__all__ = ["DONE", "Completion", "end", "event", "same"]
 
 DONE = "data: [DONE]\n\n"
 """Ends a stream."""
@@ -43,7 +43,7 @@ class Completion:
         self._citations = citations
         self._quotes = quotes
         self._count = count
-        self._id = f"chatcmpl-{uuid.uuid4().hex}"
+        self._id = _new_id()
         self._created = int(time.time())
 
     def whole(self, answer: Answer) -> ChatCompletion:
@@ -99,6 +99,21 @@ class Completion:
             "sources": [self._source(hit) for hit in answer.sources],
             "confrag": {key: whole[key] for key in _SHOWN if key in whole},
         }
+
+
+def same(completion: ChatCompletion) -> dict[str, Any]:
+    """What a completion has in common with the next one to the same request, with its times last."""
+    members = completion.model_dump(exclude={"id", "created", "confrag"})
+    return {**members, "confrag": completion.confrag}
+
+
+def end(milliseconds: float, request_id: str) -> str:
+    """What comes after it: the time in all, and the members of its own."""
+    return f'{milliseconds:.3f}}}}}, "id": "{_new_id()}", "created": {int(time.time())}}}'
+
+
+def _new_id() -> str:
+    return f"chatcmpl-{uuid.uuid4().hex}"
 
 
 def _usage(answer: Answer) -> Usage:

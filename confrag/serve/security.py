@@ -11,8 +11,6 @@ import ipaddress
 import os
 import re
 import secrets
-import time
-from collections import OrderedDict
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,8 +21,9 @@ from urllib.parse import urlsplit
 from confrag.errors import UserError
 from confrag.schema.serve import ServeSpec
 from confrag.serve.problems import ProblemError
+from confrag.serve.rate import RateLimit
 
-__all__ = ["Guard", "RateLimit", "Tokens", "check_exposure", "is_loopback", "may_write", "request_id_of"]
+__all__ = ["Guard", "Tokens", "check_exposure", "is_loopback", "may_write", "request_id_of"]
 
 Scope = MutableMapping[str, Any]
 Headers = Mapping[bytes, bytes]
@@ -35,7 +34,6 @@ _OPEN_BELOW = ("/web/", "/static-offline-docs/", "/lazyllm/assets/", "/lazyllm/s
 _ASKING = frozenset({"/api/ask", "/api/retrieve", "/query_metadata"})
 _ASKING_BELOW = ("/v1/",)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_MOST_CALLERS = 10_000
 _IDS, _PROCESS = count(1), secrets.token_hex(6)
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
@@ -98,36 +96,6 @@ def check_exposure(settings: ServeSpec, tokens: Tokens) -> None:
         f'  export {settings.read_token_env}=$(python -c "import secrets; print(secrets.token_urlsafe(32))")\n'
         "or stay with serve.host=127.0.0.1"
     )
-
-
-class RateLimit:
-    """Token buckets, one for each caller: each fills within a minute, and a request takes one from it.
-
-    Args:
-        per_minute: how many requests; 0: no limit.
-    """
-
-    def __init__(self, per_minute: int) -> None:
-        self._size = float(per_minute)
-        self._per_s = per_minute / 60
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def take(self, caller: str, now: float | None = None) -> float:
-        """Count a request.
-
-        Returns:
-            0, or seconds until the next one is allowed.
-        """
-        if not self._size:
-            return 0.0
-        now = time.monotonic() if now is None else now
-        held, since = self._buckets.pop(caller, (self._size, now))
-        held = min(self._size, held + (now - since) * self._per_s)
-        allowed = held >= 1
-        self._buckets[caller] = (held - allowed, now)
-        if len(self._buckets) > _MOST_CALLERS:
-            self._buckets.popitem(last=False)  # who has not been seen for longest has a full one again
-        return 0.0 if allowed else (1 - held) / self._per_s
 
 
 class Guard:

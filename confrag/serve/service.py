@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from confrag.build.cache.policy import AnswerCache, Looked
@@ -105,7 +107,7 @@ class Service:
         return known
 
     async def ask(self, query: str, filters: Filtering = None, history: Turns = ()) -> Answer:
-        """Answer a question; see `App.ask`.
+        """Answer a question; see `App.ask`. It is given up when this is cancelled, or takes too long.
 
         Raises:
             ProblemError: 429, 503 or 504: too many questions, an engine that is not ready, a question that takes too
@@ -113,7 +115,7 @@ class Service:
         """
         if known := self.known(query, filters, history):
             return known[0]
-        answer = await self._do(lambda: self.app.ask(query, filters, history))
+        answer = await self._do(lambda given_up: self.app.ask(query, filters, history, given_up=given_up))
         self.metrics.answer(answer, has_cache=self.app.cache is not None)
         return answer
 
@@ -121,7 +123,7 @@ class Service:
         self, query: str, topk: int | None = None, filters: Filtering = None, history: Turns = ()
     ) -> list[Hit]:
         """What the recall finds; see `App.retrieve`. Raises what `ask` does."""
-        return await self._do(lambda: self.app.retrieve(query, topk, filters, history))
+        return await self._do(lambda given_up: self.app.retrieve(query, topk, filters, history, given_up=given_up))
 
     def stream(self, query: str, filters: Filtering = None, history: Turns = ()) -> Pieces:
         """The answer piece by piece. Raises what `ask` does, when the first piece is asked for."""
@@ -129,7 +131,7 @@ class Service:
 
     async def work(self, work: Callable[[], T]) -> T:
         """Do something else that blocks, in the place of a question. Raises what `ask` does."""
-        return await self._do(work)
+        return await self._do(lambda given_up: work())
 
     def source(self, hit: Hit) -> dict[str, Any]:
         """A hit as plain data, with the id of its file."""
@@ -169,7 +171,12 @@ class Service:
             leave()
             self.check_ready()
             raise
-        running.add_done_callback(lambda done: leave())
+
+        def ended(done: asyncio.Future[T]) -> None:
+            leave()
+            _ = done.cancelled() or done.exception()  # who has gone does not ask any more how it ended
+
+        running.add_done_callback(ended)
         return running
 
     def ingest_state(self) -> dict[str, Any]:
@@ -182,20 +189,22 @@ class Service:
             raise InterruptedError("the service is being shut down")
         self._progress(stage, done, total)
 
-    async def _do(self, work: Callable[[], T]) -> T:
-        begun = time.monotonic()
+    async def _do(self, work: Callable[[threading.Event], T]) -> T:
+        begun, given_up = time.monotonic(), threading.Event()
         try:
             leave = await asyncio.wait_for(self.enter(), self.settings.timeout_s)
-            running = self.submit(work, leave)
+            running = self.submit(lambda: work(given_up), leave)
             left = self.settings.timeout_s - (time.monotonic() - begun)
-            # A thread cannot be ended from outside: it keeps its place until the model is done.
+            # A thread cannot be ended from outside: it keeps its place until it looks whether to go on.
             return await asyncio.wait_for(asyncio.shield(running), left)
         except asyncio.TimeoutError:
             raise self.too_late() from None
+        finally:
+            given_up.set()
 
 
 class Pieces(AsyncIterator[str]):
-    """The pieces of an answer. The model writes as long as somebody listens."""
+    """The pieces of an answer. The question is given up when nobody listens any more."""
 
     def __init__(self, service: Service, query: str, filters: Filtering, history: Turns) -> None:
         self._service = service
@@ -205,7 +214,7 @@ class Pieces(AsyncIterator[str]):
         self._running: asyncio.Future[Answer] | None = None
         self._deadline = time.monotonic() + service.settings.timeout_s
         self._ahead: list[str | None] = []
-        self._stopped = False
+        self._given_up = threading.Event()
 
     @property
     def answer(self) -> Answer:
@@ -217,8 +226,12 @@ class Pieces(AsyncIterator[str]):
     async def open(self) -> None:
         """Wait for a place and for the first piece; without it, `anext` does so. Raises what `Service.ask` does."""
         if self._running is None:
-            await self._begin()
-            self._ahead = [await self._take()]
+            try:
+                await self._begin()
+                self._ahead = [await self._take()]
+            except BaseException:
+                self.close()
+                raise
 
     async def _begin(self) -> None:
         self._service.check_ready()
@@ -234,18 +247,11 @@ class Pieces(AsyncIterator[str]):
             raise self._service.too_late() from None
         loop = asyncio.get_running_loop()
 
-        def work() -> Answer:
-            pieces = self._service.app.stream(*self._question)
-            try:
-                for piece in pieces:
-                    if self._stopped:
-                        raise InterruptedError("nobody listens any more")
-                    loop.call_soon_threadsafe(self._queue.put_nowait, piece)
-                return pieces.answer
-            finally:
-                pieces.close()
+        def sink(piece: str) -> None:
+            loop.call_soon_threadsafe(self._queue.put_nowait, piece)
 
-        self._running = self._service.submit(work, leave)
+        ask = partial(self._service.app.ask, *self._question, sink=sink, given_up=self._given_up)
+        self._running = self._service.submit(ask, leave)
         # However it ends: refused before the first piece, or never begun because the threads have ended.
         self._running.add_done_callback(lambda done: self._queue.put_nowait(None))
 
@@ -275,11 +281,8 @@ class Pieces(AsyncIterator[str]):
         return None
 
     def close(self) -> None:
-        """Stop listening; the model is stopped at its next piece."""
-        self._stopped = True
-        if self._running is not None:
-            # Nobody asks any more how it ended.
-            self._running.add_done_callback(lambda done: done.cancelled() or done.exception())
+        """Stop listening; the question is given up."""
+        self._given_up.set()
 
     async def aclose(self) -> None:
         """The same, for ``contextlib.aclosing``."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from confrag.build.nodes import document_id
 from confrag.errors import NotFoundError, UserError
-from confrag.runtime.documents import DocumentInfo
+from confrag.runtime.listing import DocumentInfo
 from confrag.serve.documents import Id, Ids
 from confrag.serve.problems import ProblemError
 from confrag.serve.service import Service

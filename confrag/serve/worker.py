@@ -29,7 +29,7 @@ from confrag.serve.service import Service
 __all__ = ["configured", "end_at_once", "run"]
 
 _INTERRUPTED = 130
-_OWN_THREADS = ("confrag-ask", "confrag-stream")
+_OWN_THREADS = "confrag-ask"
 _LINGER_S = 1.0
 _KEEP_ALIVE_S = 75
 """Longer than clients (httpx: 5 s) and proxies (60 s) keep an idle connection: they should be who closes it, since a

@@ -116,7 +116,7 @@ def compare_queries(app: confrag.App, work: Path) -> dict[str, float]:
     """p50 of a query through the engine and by pymilvus on the same open store, interleaved, in milliseconds."""
     import sqlite3
 
-    from confrag.build.private import document_store
+    from confrag.build.private.store import document_store
 
     store = document_store(app._collection.document)._impl.vector_store  # type: ignore[union-attr]
     (segments,) = (work / "state" / "collections").glob("*/milvus_segments.db")

@@ -23,8 +23,9 @@ prepare()
 
 from lazyllm.tools.rag import DocNode, Document, Retriever  # noqa: E402
 
-from confrag.build import private  # noqa: E402
 from confrag.build.indices.exact import ExactIndex  # noqa: E402
+from confrag.build.private import store as doc_store  # noqa: E402
+from confrag.build.private.stored_nodes import StoredNodes  # noqa: E402
 from confrag.registry import builder  # noqa: E402
 
 DIMENSIONS, QUERIES, BATCH = 384, 100, 4096
@@ -67,15 +68,15 @@ def measure(name: str, folder: Path, vectors: Any, queries: Any, nearest: Any) -
     conf = builder("stores", kind)(folder, **placed)
     document = Document(embed={"embed": lambda text: queries[int(text)].tolist()}, store_conf=conf)
     document.create_node_group("chunk", transform=lambda text: [text])
-    private.activate(document, "chunk")
+    doc_store.activate(document, "chunk")
     if kind == "map":
-        nodes = private.StoredNodes(document)
-        private.register_index(document, "default", ExactIndex(nodes, private.embeds(document)))
+        nodes = StoredNodes(document)
+        doc_store.register_index(document, "default", ExactIndex(nodes, doc_store.embeds(document)))
     begun = time.perf_counter()
     for start in range(0, len(vectors), BATCH):
-        private.write_nodes(document, [node(n, vectors[n]) for n in range(start, min(start + BATCH, len(vectors)))])
+        doc_store.write_nodes(document, [node(n, vectors[n]) for n in range(start, min(start + BATCH, len(vectors)))])
     written = time.perf_counter()
-    private.finish(document)
+    doc_store.finish(document)
     indexed = time.perf_counter()
     retriever = Retriever(document, "chunk", similarity="cosine", topk=10, embed_keys=["embed"])
     retriever("0")
@@ -85,7 +86,7 @@ def measure(name: str, folder: Path, vectors: Any, queries: Any, nearest: Any) -
         hits = retriever(str(number))
         times.append(time.perf_counter() - asked)
         found += len({hit.uid for hit in hits} & {str(n) for n in nearest[number]})
-    private.close(document)
+    doc_store.close(document)
     return " | ".join(
         [
             f"{len(vectors) / (written - begun):,.0f}",

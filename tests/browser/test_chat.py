@@ -15,6 +15,7 @@ from tests.integration.test_streaming import Endless, endless
 from tests.serve.running import Served, serving
 
 QUESTION = "Which light number is the signal of pier 80?"
+FROM_TOP = "document.querySelector('.thread-scroll').scrollTop"
 
 
 @pytest.fixture
@@ -55,6 +56,7 @@ def test_a_source_opens_at_its_passage(served: Served, tabs: Open) -> None:
     expect(panel.locator("h2")).to_have_text("signals.txt")
     expect(panel.locator(".passage.hit .passage-text")).to_have_text(text or "")
     expect(panel.locator(".passage.hit")).to_be_in_viewport()
+    expect(page.locator(".card.shown .card-number")).to_have_text(cited.inner_text())
     assert panel.locator(".passage").count() > 3
     assert panel.locator(".passage-text").first.inner_text().startswith("Rule 1:")
     expect(panel.locator(".panel-sub")).to_have_text(re.compile(r"^Passage \d+ of \d+ · MediumChunk$"))
@@ -67,6 +69,7 @@ def test_a_card_shows_where_a_source_comes_from(served: Served, tabs: Open) -> N
     page = tabs(served)
     ask(page, "What colour is the door of the harbour office?")
     card = page.locator(".card", has_text="office.txt")
+    expect(page.locator(".card.shown")).to_have_count(0)
     expect(card.locator(".route")).to_have_text("chunk")
     assert re.fullmatch(r"score 0\.\d+", card.locator(".score").inner_text())
     assert re.match(r"[\d.]+ m?s\s+retrieve ", page.locator(".figures").inner_text())
@@ -81,9 +84,15 @@ def test_an_answer_is_shown_while_it_is_written_until_it_is_stopped(
     text = page.locator(".turn.asking .answer-text")
     expect(text).to_contain_text("word3 ")
     expect(text).not_to_contain_text("word1500 ")
+    assert page.evaluate(FROM_TOP) == 0  # who reads is not moved
+    page.get_by_role("button", name="Go to the end").click()
+    words = len((text.text_content() or "").split())
+    expect(text).to_contain_text(f"word{words + 100} ")
+    expect(page.get_by_role("button", name="Go to the end")).to_be_hidden()
+    assert page.evaluate(FROM_TOP) > 0
     page.get_by_role("button", name="Stop").click()
     expect(page.locator(".turn.stopped")).to_contain_text("Stopped.")
-    assert writer.left.wait(10), "the model goes on writing for nobody"
+    assert writer.left.wait(30), "the model goes on writing for nobody"
     expect(page.get_by_role("button", name="Send")).to_be_disabled()  # there is nothing to send
     page.reload()
     expect(page.locator(".conversation-title")).to_have_text("When does the harbour office open?")
@@ -156,6 +165,15 @@ RENDER = """async ([text, sources]) => {
         ("It is so [1, 3-4][2].", "<p>It is so <i>1</i><i>3</i><i>4</i><i>2</i>.</p>"),
         ("Full width【2】, none [9], code `[1]`", "<p>Full width<i>2</i>, none [9], code <code>[1]</code></p>"),
         ("<img src=x onerror=alert(1)>", "<p>&lt;img src=x onerror=alert(1)&gt;</p>"),
+        ("- a\n  1. b\n- c", '<ul><li>a<ol start="1"><li>b</li></ol></li><li>c</li></ul>'),
+        ("> said [1]\n> so\n***", "<blockquote><p>said <i>1</i>\nso</p></blockquote><hr>"),
+        (
+            "Sailings:\n| Day | At |\n|:--|---|\n| Monday [2] | <b>9</b> |\nand so on",
+            '<p>Sailings:</p><div class="table" tabindex="0"><table><thead><tr><th>Day</th><th>At</th></tr></thead>'
+            "<tbody><tr><td>Monday <i>2</i></td><td>&lt;b&gt;9&lt;/b&gt;</td></tr></tbody></table></div>"
+            "<p>and so on</p>",
+        ),
+        ("| no | table |", "<p>| no | table |</p>"),
         ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>"),
     ],
 )

@@ -11,6 +11,11 @@ from tests.browser.conftest import Open, ask
 from tests.serve.running import Served
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
+SMALL = """() => [...document.querySelectorAll("a, button, input, select, textarea")]
+  .filter((each) => each.checkVisibility() && !each.matches(".skip, .cite, .chip-x, .document-name, .check input"))
+  .map((each) => ({ each, box: each.getBoundingClientRect() }))
+  .filter(({ box }) => box.right > 0 && (box.width < 44 || box.height < 44))
+  .map(({ each, box }) => `${each.className} ${each.textContent} ${box.width} x ${box.height}`)"""
 VIEWS = ("chat", "documents", "graph", "statistics")
 CONTRASTS = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -48,7 +53,7 @@ def settled(page: Page, view: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en-US", "zh-CN"])
-def test_nothing_is_wider_than_a_phone(served: Served, tabs: Open, language: str) -> None:
+def test_a_phone_is_wide_enough_and_controls_are_large_enough(served: Served, tabs: Open, language: str) -> None:
     page = tabs(served, locale=language, **PHONE)
     ask(page, "Which light number is the signal of pier 80?")
     page.locator(".card button").first.tap()
@@ -60,6 +65,7 @@ def test_nothing_is_wider_than_a_phone(served: Served, tabs: Open, language: str
         settled(page, view)
         wide = "[document.documentElement, document.querySelector('main')].map(e => e.scrollWidth - e.clientWidth)"
         assert page.evaluate(wide) == [0, 0], view
+        assert page.evaluate(SMALL) == [], "too small for a finger"
 
 
 def test_the_list_of_conversations_is_a_drawer_on_a_phone(served: Served, tabs: Open) -> None:
@@ -67,8 +73,15 @@ def test_the_list_of_conversations_is_a_drawer_on_a_phone(served: Served, tabs: 
     ask(page, "What colour is the door?")
     listed = page.locator(".conversations")
     expect(listed).not_to_be_in_viewport()
-    page.get_by_role("button", name="Chats").tap()
+    menu = page.get_by_role("button", name="Chats")
+    menu.tap()
     expect(listed).to_be_in_viewport()
+    expect(listed.get_by_role("link", name="New chat")).to_be_focused()
+    assert page.evaluate("['#top', '.talk'].map((behind) => document.querySelector(behind).inert)") == [True, True]
+    page.keyboard.press("Escape")
+    expect(listed).not_to_be_in_viewport()
+    expect(menu).to_be_focused()
+    menu.tap()
     listed.locator(".conversation a").tap()
     expect(listed).not_to_be_in_viewport()
 

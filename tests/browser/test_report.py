@@ -74,6 +74,11 @@ def test_what_a_reader_sees_first(shown: OpenReport) -> None:
         re.compile(r"^chroma · hybrid has the best nDCG@10, 0\.\d{3}, but 1 other ")
     )
     expect(page.locator("h1")).to_have_text(re.compile(r"; the fastest of these is map · hybrid \(21 ms\)\.$"))
+    expect(page.locator(".verdict dt")).to_have_text(
+        ["Which one to take?", "Is it really better?", "What does it cost?"]
+    )
+    page.get_by_text("What the columns mean").click()
+    expect(page.locator("#leaderboard dl")).to_contain_text("the share of the relevant documents that was found")
     names = page.locator("#leaderboard tbody th .name")
     expect(names).to_have_text(["chroma · hybrid", "map · hybrid", "chroma · dense", "map · dense"])
     verdicts = page.locator("#comparisons table").nth(0).locator("td:nth-child(5)")

@@ -63,14 +63,10 @@ def test_a_preset_plans(preset: str) -> None:
 
 
 @pytest.mark.parametrize(("group", "option"), CHOICES)
-def test_an_option_plans_with_the_default_preset(group: str, option: str) -> None:
-    assert planned(f"{group}={option}", *NEEDS.get((group, option), ())).recall.children
-
-
-@pytest.mark.parametrize(("group", "option"), CHOICES)
-def test_an_option_is_chosen(group: str, option: str) -> None:
-    composed, _ = load(None, [f"{group}={option}", *NEEDS.get((group, option), ())])
+def test_an_option_is_chosen_and_plans_with_the_default_preset(group: str, option: str) -> None:
+    composed, config = load(None, [f"{group}={option}", *NEEDS.get((group, option), ())])
     assert composed.choices[group] == option
+    assert compile_plan(config, composed.name).recall.children
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

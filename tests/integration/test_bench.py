@@ -146,7 +146,7 @@ def _children(pid: int, seconds: float = 60) -> list[str]:
 
 def test_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "ROUTES", (2, 3))
-    monkeypatch.setattr(parallel, "HANGS_S", 1.0)
+    monkeypatch.setattr(parallel, "HANGS_S", 2.0)
     monkeypatch.setattr(parallel, "DEADLINE_S", 0.2)
     told: list[tuple[str, int, int]] = []
     steps = dict(FAMILIES["steps"]._kinds)
@@ -158,7 +158,7 @@ def test_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
         rebuild()
     value = {(row.case, row.measure): row.value for row in report.rows}
     assert value["a branch that hangs", "threads left behind"] == 0
-    assert value["a branch that hangs", "answer"] < 1000
+    assert value["a branch that hangs", "answer"] < 2000
     assert {case for case, measure in value if measure == "3 routes"} == {"slowest", "parallel", "sequential"}
     assert list(report.ratios) == [
         f"{ratio}_{routes}" for routes in (2, 3) for ratio in ("parallel_over_slowest", "sequential_over_parallel")

@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from confrag.cli import VERBS, main
+from confrag.cli import main
+from confrag.cli.dispatch import VERBS
 from confrag.cli.questions import read_questions
 from confrag.errors import UserError
 
@@ -108,6 +110,23 @@ def test_a_mistake_changes_nothing(
     arguments: list[str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refused(arguments, capsys).startswith(message)
+
+
+@pytest.mark.parametrize("stumbled", [ValueError, AttributeError])
+def test_an_interrupt_that_a_library_stumbles_over(
+    stumbled: type[Exception], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As OmegaConf does it, where something is half done."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise stumbled("'NoneType' object has no attribute '_invalidate_flags_cache'")
+
+    monkeypatch.setattr(import_module("confrag.config.compose"), "hydra_compose", interrupted)
+    assert main(["validate"]) == 130
+    assert capsys.readouterr() == ("", "confrag: interrupted\n")
 
 
 def test_a_traceback_only_when_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

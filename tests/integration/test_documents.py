@@ -239,10 +239,37 @@ def test_a_document_that_cannot_be_read_says_why_and_the_others_can(place: Workp
     with place.load("map") as app:
         own = app.documents.add(text("no pdf"), "broken.pdf")
         assert app.documents.get(own).status == "failed"
-        assert app.documents.get(own).reason
+        reason = app.documents.get(own).reason
+        assert reason
         assert statuses(app)["ferry.txt"] == "success"
+        refused = (
+            f"broken.pdf: cannot be read ({reason}), so that the metadata of its own are not known and cannot be "
+            "edited; mend or replace it first"
+        )
+        ids = [id_of(app, "ferry.txt"), own]
+        for edit in (app.documents.set_metadata, app.documents.add_metadata, app.documents.reset_metadata):
+            with pytest.raises(UserError, match=re.escape(refused)):
+                edit(ids, {"author": "Ada"})
+        with pytest.raises(UserError, match=re.escape(refused)):
+            app.documents.delete_metadata(ids)
+        assert [app.documents.metadata(one) for one in ids] == [{}, {}]
         app.documents.delete(own)
         assert "broken.pdf" not in statuses(app)
+
+
+def test_what_no_reader_takes_is_listed_and_taken_out(place: Workplace) -> None:
+    (place.docs / "notes.xyz").write_text("Seals.")
+    documents = place.load("map", "corpus.include=['*']").documents
+    own = next(document for document in documents.list() if document.name == "notes.xyz")
+    assert (own.status, own.reason) == ("failed", "no reader for the extension 'xyz'")
+    assert documents.metadata(own.id) == {}
+    with pytest.raises(UserError, match=r"notes\.xyz: cannot be read \(no reader for the extension 'xyz'\)"):
+        documents.set_metadata(own.id, {"author": "Ada"})
+    documents.delete(own.id)
+    assert documents.hidden() == [(own.id, "notes.xyz")]
+    assert "notes.xyz" not in [document.name for document in documents.list()]
+    documents.restore(own.id)
+    assert documents.get(own.id) == own
 
 
 def test_passages_come_in_the_order_of_the_text(place: Workplace) -> None:

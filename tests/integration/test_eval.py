@@ -66,7 +66,9 @@ def evaluate(dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
 
 
 def number_of(message: str) -> str:
-    """A model that answers right, but of the garden and the kettle; and one that grades by looking."""
+    """A model that answers right, but of the garden and the kettle; that grades by looking, and rewrites nothing."""
+    if message.startswith("Which number"):
+        return message
     if "Grade: 3" in message or "Answer to grade:" in message:
         return "As it should be.\nGrade: 5" if "is number" in message.rpartition("Answer")[2] else "No.\nGrade: 1"
     topic = next(topic for topic in TOPICS if f"the {topic}?" in message)
@@ -120,7 +122,12 @@ def test_retrieval_alone(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> N
 
 def test_answers_are_compared_and_graded(evaluate: Evaluate, server: ChatServer) -> None:
     prices = ("models.llm.price.prompt=2", "models.llm.price.completion=5")
-    code, out, _ = evaluate(*answering(server), *prices, "eval.judge=llm", "eval.concurrency=4", "output=json")
+    small = f"{{kind: openai_compatible, role: chat, base_url: '{server.url}', model: other, price: {{prompt: 1}}}}"
+    steps = "{rewrite: {kind: rewrite, model: small}, search: {kind: retrieve, retriever: lexical}}"
+    rewriting = (f"+models.small={small}", "~recall.steps", f"+recall.steps={steps}")
+    code, out, _ = evaluate(
+        *answering(server), *rewriting, *prices, "eval.judge=llm", "eval.concurrency=4", "output=json"
+    )
     found = json.loads(out)
     assert code == 0
     measured = found["metrics"]
@@ -130,9 +137,10 @@ def test_answers_are_compared_and_graded(evaluate: Evaluate, server: ChatServer)
     assert measured["f1"] == pytest.approx(0.75 * 2 / 3)
     assert measured["judge"] == 0.75
     assert measured["citation_precision"] == 1.0
-    assert found["tokens"] == {"prompt": 800, "completion": 80}
-    assert found["cost"] == {"amount": pytest.approx((800 * 2 + 80 * 5) / 1e6), "currency": "USD"}
-    assert found["latency_ms"].keys() == {"retrieve", "generate", "total"}
+    # Each query was rewritten by one model and answered by the other.
+    assert found["tokens"] == {"prompt": 1600, "completion": 160}
+    assert found["cost"] == {"amount": pytest.approx((800 * 2 + 80 * 5 + 800 * 1) / 1e6), "currency": "USD"}
+    assert found["latency_ms"].keys() == {"rewrite", "retrieve", "generate", "total"}
     judge = found["judge"]
     assert (judge["model"], judge["graded"], judge["unusable"], judge["failed"]) == ("llm", 8, 0, 0)
     assert judge["agreement"] == {"kappa": 1.0, "accuracy": 1.0, "with": "f1", "queries": 8}

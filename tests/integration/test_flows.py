@@ -196,14 +196,14 @@ def test_a_branch_that_hangs(place: Workplace) -> None:
     Held.over.clear()
     branches = f"{CHUNK}, far: {{kind: held}}"
     try:
-        with place.load("map", *fan(branches, ", deadline_s: 0.3, on_error: partial")) as app:
+        with place.load("map", *fan(branches, ", deadline_s: 2, on_error: partial")) as app:
             answer = app.ask("owls hunt")
             assert answer.partial
-            assert answer.missing == {"far": "branch 'far' gave no result within 0.3 s"}
+            assert answer.missing == {"far": "branch 'far' gave no result within 2 s"}
             assert answer.sources[0].text == "Owls hunt, owls sleep"
             assert hanging() == 1
             Held.until.set()
-            assert Held.over.wait(10)
+            assert Held.over.wait(30)
             wait_until_none_hangs()
             whole = app.ask("owls hunt")
             assert not whole.partial

@@ -13,7 +13,7 @@ import pytest
 
 import confrag
 from confrag.build.indices.group import Place, TextIndex
-from confrag.build.private import StoredNodes
+from confrag.build.private.stored_nodes import StoredNodes
 from confrag.registry import FAMILIES
 from confrag.schema.indices import IndexSpec
 from tests.engine import STORES, Workplace, answers, hashed_registered

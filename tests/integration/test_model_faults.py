@@ -136,6 +136,14 @@ def test_a_stream_that_breaks_off_is_not_begun_again(place: Workplace, server: C
     assert second.posted == []
 
 
+def test_an_answer_that_breaks_off_unseen_is_asked_for_again(place: Workplace, server: ChatServer) -> None:
+    """Of the model it comes as a stream, so that it can be given up; nobody has heard its beginning."""
+    server.fault = first(Fault(pieces=("It closes ", "at ")))
+    with place.load("map") as app:
+        assert app.ask(QUESTION, given_up=Event()).text == ANSWER
+    assert len(server.posted) == 2
+
+
 def test_a_stream_that_fails_before_it_begins_is_repeated(place: Workplace, server: ChatServer) -> None:
     server.fault = first(BUSY)
     with place.load("map") as app:

@@ -69,7 +69,7 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 120.0) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -164,7 +164,7 @@ def test_it_ends_with_its_parent(settings: list[str], checkpoint: Callable[..., 
         assert eventually((path / "pids").exists)
         assert eventually(lambda: len(pids(path)) == 2)
         parent.send_signal(number)
-        parent.wait(30)
+        parent.wait(60)
         assert eventually(lambda: not any(alive(pid) for pid in pids(path)))
 
 
@@ -209,7 +209,7 @@ def test_a_service_apart_is_found(settings: list[str], checkpoint: Callable[...,
         assert another.returncode == 2
         assert f"this model is served already, at {service.base_url} by process {server.pid}" in told
         server.send_signal(signal.SIGINT)
-        assert server.wait(30) == 0
+        assert server.wait(60) == 0
     assert not alive(first)
     assert running(str(tmp_path / "state")) == []
     with pytest.raises(
@@ -239,7 +239,7 @@ def test_a_service_that_ends_by_itself(settings: list[str], checkpoint: Callable
     with serving(settings) as (server, _):
         (first,) = pids(path)
         os.kill(first, signal.SIGKILL)
-        _, told = server.communicate(timeout=30)
+        _, told = server.communicate(timeout=60)
         assert server.returncode == 4
         assert "the vLLM server of 'smol' has ended (exit code 137)" in told
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 PROGRAM = """
 import logging, sys
-from confrag.build.private import import_lazyllm
+from confrag.build.private.imports import import_lazyllm
 import_lazyllm(home={home!r})
 assert logging.root.handlers == [] and logging.root.level == logging.WARNING
 assert "pandas" not in sys.modules

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import confrag
-from confrag.build import private
+from confrag.build.private import store as doc_store
 from confrag.build.stores import chroma, milvus
 from confrag.cli import main
 from confrag.config import load
@@ -74,7 +74,7 @@ def ready(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """A collection on each of the servers."""
     document = filled(on(running)(), tmp_path_factory.mktemp("ready"))
     yield document
-    private.close(document)
+    doc_store.close(document)
 
 
 def fault(action: Callable[[], Any]) -> ConfragError:
@@ -115,85 +115,85 @@ def test_writes_and_deletions_are_seen_at_once_and_stay(running: Running, tmp_pa
     setup = on(running)()
     document = open_document(setup, tmp_path)
     for numbers in (range(200), range(200, 230)):
-        private.write_nodes(document, make_nodes(numbers))
+        doc_store.write_nodes(document, make_nodes(numbers))
         assert retriever(document)(TEXTS[numbers[-1]])[0].uid == f"s{numbers[-1]}"
-        assert private.count_vectors(document, "sentence") == numbers.stop
-    private.finish(document)
+        assert doc_store.count_vectors(document, "sentence") == numbers.stop
+    doc_store.finish(document)
     changed = make_nodes(range(10))
     for node in changed:
         if node.group == "sentence":
             node.embedding = {"dense": vector(f"topic new item {node.uid}")}
-    private.write_nodes(document, changed)
+    doc_store.write_nodes(document, changed)
     assert retriever(document)("topic new item s3")[0].uid == "s3"
-    private.delete_documents(document, ["doc1"])
+    doc_store.delete_documents(document, ["doc1"])
     assert not {f"s{n}" for n in range(50, 100)} & {node.uid for node in retriever(document, topk=200)(TEXTS[60])}
-    private.delete_nodes(document, "sentence", ["s3"])
-    private.finish(document)
-    private.close(document)
+    doc_store.delete_nodes(document, "sentence", ["s3"])
+    doc_store.finish(document)
+    doc_store.close(document)
 
     document = open_document(setup, tmp_path)
-    assert private.count(document, "sentence") == private.count_vectors(document, "sentence") == 179
+    assert doc_store.count(document, "sentence") == doc_store.count_vectors(document, "sentence") == 179
     assert "s3" not in {node.uid for node in retriever(document)("topic new item s3")}
     assert retriever(document)("topic new item s4")[0].uid == "s4"
-    private.close(document)
+    doc_store.close(document)
 
 
 def test_another_collection_on_the_server_is_another(running: Running, ready: Document, tmp_path: Path) -> None:
     document = open_document(on(running)(), tmp_path / "another")
     assert retriever(document)(QUERIES[0]) == []
-    assert private.count_vectors(document, "sentence") == 0
-    private.write_nodes(document, make_nodes(range(10)))
+    assert doc_store.count_vectors(document, "sentence") == 0
+    doc_store.write_nodes(document, make_nodes(range(10)))
     assert {node.uid for node in retriever(document, topk=50)(QUERIES[0])} == {f"s{n}" for n in range(10)}
-    private.delete_documents(document, ["doc0"])
+    doc_store.delete_documents(document, ["doc0"])
     assert retriever(ready)(TEXTS[3])[0].uid == "s3"
-    assert private.count_vectors(ready, "sentence") == SENTENCES
-    private.close(document)
+    assert doc_store.count_vectors(ready, "sentence") == SENTENCES
+    doc_store.close(document)
 
 
 def test_a_name_that_servers_do_not_take(running: Running, tmp_path: Path) -> None:
     conf = on(running)().conf(tmp_path / "a b-c")
     document = Document(embed={"bge-m3": lambda text: vector(text).tolist()}, store_conf=conf)
     document.create_node_group("Q&A 问", transform=lambda text: [text])
-    private.activate(document, "Q&A 问")
+    doc_store.activate(document, "Q&A 问")
     node = DocNode("s0", TEXTS[0], "Q&A 问", {"bge-m3": vector(TEXTS[0])}, global_metadata={"docid": "doc0"})
-    private.write_nodes(document, [node])
-    private.close(document)
+    doc_store.write_nodes(document, [node])
+    doc_store.close(document)
     document = Document(embed={"bge-m3": lambda text: vector(text).tolist()}, store_conf=conf)
     document.create_node_group("Q&A 问", transform=lambda text: [text])
-    private.activate(document, "Q&A 问")
+    doc_store.activate(document, "Q&A 问")
     found = Retriever(document, "Q&A 问", similarity="cosine", topk=3, embed_keys=["bge-m3"])(TEXTS[0])
     assert [node.uid for node in found] == ["s0"]
-    private.close(document)
+    doc_store.close(document)
 
 
 def test_another_metric_than_was_built_is_refused_and_can_be_built_anew(running: Running, tmp_path: Path) -> None:
     document = open_document(on(running)(), tmp_path)
-    private.write_nodes(document, make_nodes(range(10)))
-    private.close(document)
+    doc_store.write_nodes(document, make_nodes(range(10)))
+    doc_store.close(document)
     other = open_document(on(running)("L2"), tmp_path)
     error = fault(lambda: retriever(other)(QUERIES[0]))
     assert isinstance(error, StoreError)
     assert "Delete it and ingest again, or configure" in str(error)
-    for part in private.document_store(other)._impl.segment_store, private.document_store(other)._impl.vector_store:
+    for part in doc_store.document_store(other)._impl.segment_store, doc_store.document_store(other)._impl.vector_store:
         part.delete("col_sentence")
-    private.write_nodes(other, make_nodes(range(10)))
+    doc_store.write_nodes(other, make_nodes(range(10)))
     assert retriever(other)(TEXTS[3])[0].uid == "s3"
-    private.close(other)
+    doc_store.close(other)
 
 
 @pytest.mark.parametrize("server", LIGHT)
 def test_lost_text_is_not_an_empty_result(server: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     running: Running = request.getfixturevalue(server)
     document = open_document(on(running)(), tmp_path)
-    private.write_nodes(document, make_nodes(range(10)))
-    private.close(document)
+    doc_store.write_nodes(document, make_nodes(range(10)))
+    doc_store.close(document)
     for file in tmp_path.glob("segments.db*"):
         file.unlink()
     document = open_document(on(running)(), tmp_path)
     assert "the text of collection 'col_sentence' is missing, though 10 nodes are stored with their vectors" in str(
         fault(lambda: retriever(document)(QUERIES[0]))
     )
-    private.close(document)
+    doc_store.close(document)
 
 
 # The server's index is not used below 1024 rows.
@@ -208,8 +208,8 @@ def _indexed(setup: Setup, folder: Path) -> Document:
         DocNode(f"s{n}", f"{n}", "sentence", {"dense": row}, global_metadata={"docid": "doc"})
         for n, row in enumerate(MATRIX)
     ]
-    private.write_nodes(document, nodes)
-    private.finish(document)
+    doc_store.write_nodes(document, nodes)
+    doc_store.finish(document)
     return document
 
 
@@ -234,10 +234,10 @@ def test_the_dense_indices_of_milvus(milvus_server: Running, tmp_path: Path, cap
             best = np.argsort(-(MATRIX @ q) / np.linalg.norm(MATRIX, axis=1))[:10]
             found += len({int(node.uid[1:]) for node in search(query)} & set(best.tolist()))
         recall[kind] = found / (10 * len(QUERIES))
-        client = private.document_store(document)._impl.vector_store._client
+        client = doc_store.document_store(document)._impl.vector_store._client
         built = client.describe_index(f"confrag_{kind}_col_sentence", "embedding_dense")
         assert (built["index_type"], built["indexed_rows"]) == (kind, 0 if kind == "DISKANN" else ROWS)
-        private.close(document)
+        doc_store.close(document)
     assert {kind: share for kind, share in recall.items() if share < INDICES[kind]} == {}
 
 
@@ -247,24 +247,24 @@ def test_the_dense_indices_of_milvus(milvus_server: Running, tmp_path: Path, cap
 def test_the_other_metrics(server: str, metric: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     running: Running = request.getfixturevalue(server)
     document = open_document(on(running)(metric), tmp_path)
-    private.write_nodes(document, make_nodes(range(100)))
+    doc_store.write_nodes(document, make_nodes(range(100)))
     scores = similarities(QUERIES[0], metric)[:100]
     nodes = retriever(document)(QUERIES[0])
     assert [int(node.uid[1:]) for node in nodes] == np.argsort(-scores)[:10].tolist()
     assert [node.similarity_score for node in nodes] == pytest.approx(np.sort(scores)[::-1][:10], rel=1e-4)
-    private.close(document)
+    doc_store.close(document)
 
 
 def test_product_quantization_divides_the_dimensions(milvus_server: Running, tmp_path: Path) -> None:
     index = {"index_type": "IVF_PQ", "params": {"m": 5}}
     document = open_document(on(milvus_server)(index_kwargs=index), tmp_path)
-    error = fault(lambda: private.write_nodes(document, make_nodes(range(10))))
+    error = fault(lambda: doc_store.write_nodes(document, make_nodes(range(10))))
     assert isinstance(error, UserError)
     assert str(error) == (
         "store_conf: index_kwargs params m=5 does not divide the 24 dimensions of the vectors; these do: "
         "1, 2, 3, 4, 6, 8, 12, 24"
     )
-    private.close(document)
+    doc_store.close(document)
 
 
 def test_sparse_vectors(milvus_lite_server: Running, tmp_path: Path) -> None:
@@ -272,21 +272,21 @@ def test_sparse_vectors(milvus_lite_server: Running, tmp_path: Path) -> None:
     conf = milvus.store_conf(tmp_path, uri=milvus_lite_server.uri)
     document = Document(embed={"sparse": lambda text: {7: 1.0, 9: 0.1}}, store_conf=conf)
     document.create_node_group("sentence", transform=lambda text: [text])
-    private.activate(document, "sentence")
+    doc_store.activate(document, "sentence")
     nodes = [
         DocNode(uid, uid, "sentence", {"sparse": sparse}, global_metadata={"docid": "doc"})
         for uid, sparse in vectors.items()
     ]
-    private.write_nodes(document, nodes)
-    private.finish(document)
+    doc_store.write_nodes(document, nodes)
+    doc_store.finish(document)
     found = Retriever(document, "sentence", topk=5, embed_keys=["sparse"])("anything")
     assert [(node.uid, round(node.similarity_score, 3)) for node in found] == [("s0", 1.0), ("s1", 0.4)]
-    client = private.document_store(document)._impl.vector_store._client
+    client = doc_store.document_store(document)._impl.vector_store._client
     name = (
         client.list_collections()[0] if len(client.list_collections()) == 1 else f"confrag_{tmp_path.name}_col_sentence"
     )
     assert client.describe_index(name, "embedding_sparse")["index_type"] == "SPARSE_INVERTED_INDEX"
-    private.close(document)
+    doc_store.close(document)
 
 
 def test_a_server_that_is_away_at_the_start(
@@ -305,8 +305,8 @@ def test_a_server_that_goes_away_and_comes_back(
     running: Running, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     document = open_document(on(running)(timeout_s=20), tmp_path)
-    private.write_nodes(document, make_nodes(range(60)))
-    private.finish(document)
+    doc_store.write_nodes(document, make_nodes(range(60)))
+    doc_store.finish(document)
     expected = [node.uid for node in retriever(document)(QUERIES[0])]
     capfd.readouterr()
     running.server.stop()
@@ -315,15 +315,15 @@ def test_a_server_that_goes_away_and_comes_back(
             error = fault(lambda: retriever(document)(QUERIES[0]))
             assert isinstance(error, ServiceError)
             assert str(error) == away(running, f"{action} collection 'col_sentence'", "Connection refused")
-        error = fault(lambda: private.write_nodes(document, make_nodes(range(60, 70))))
+        error = fault(lambda: doc_store.write_nodes(document, make_nodes(range(60, 70))))
         assert isinstance(error, ServiceError)
     finally:
         running.server.start()
     assert [node.uid for node in retriever(document)(QUERIES[0])] == expected
-    private.write_nodes(document, make_nodes(range(60, 70)))
+    doc_store.write_nodes(document, make_nodes(range(60, 70)))
     assert retriever(document)(TEXTS[65])[0].uid == "s65"
-    assert private.count_vectors(document, "sentence") == 70
-    private.close(document)
+    assert doc_store.count_vectors(document, "sentence") == 70
+    doc_store.close(document)
     assert capfd.readouterr() == ("", "")
 
 
@@ -331,18 +331,18 @@ def test_a_server_that_goes_away_and_comes_back(
 def test_a_restart_that_nobody_notices(server: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     running: Running = request.getfixturevalue(server)
     document = open_document(on(running)(), tmp_path)
-    private.write_nodes(document, make_nodes(range(60)))
-    private.finish(document)
+    doc_store.write_nodes(document, make_nodes(range(60)))
+    doc_store.finish(document)
     expected = [node.uid for node in retriever(document)(QUERIES[0])]
     running.server.restart()
     assert [node.uid for node in retriever(document)(QUERIES[0])] == expected
-    private.close(document)
+    doc_store.close(document)
 
 
 def test_a_server_that_hangs(running: Running, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     document = open_document(on(running)(), tmp_path)
-    private.write_nodes(document, make_nodes(range(10)))
-    private.close(document)
+    doc_store.write_nodes(document, make_nodes(range(10)))
+    doc_store.close(document)
     document = open_document(on(running)(timeout_s=0.5), tmp_path)
     assert retriever(document)(TEXTS[3])[0].uid == "s3"
     capfd.readouterr()
@@ -356,7 +356,7 @@ def test_a_server_that_hangs(running: Running, tmp_path: Path, capfd: pytest.Cap
     assert "nothing within 0.5 s" in str(error)
     assert str(start) == away(running, "connecting", "nothing within 0.5 s")
     assert retriever(document)(TEXTS[3])[0].uid == "s3"
-    private.close(document)
+    doc_store.close(document)
     assert capfd.readouterr() == ("", "")
 
 
@@ -367,13 +367,13 @@ def test_a_database_of_its_own(server: str, request: pytest.FixtureRequest, tmp_
     assert isinstance(error, UserError)
     assert str(error) == f"store_conf: the Milvus server at {running.uri} has no database 'elsewhere'; it has: default"
     first = open_document(on(running)(), tmp_path / "same")
-    client = private.document_store(first)._impl.vector_store._client
+    client = doc_store.document_store(first)._impl.vector_store._client
     client.create_database("elsewhere")
-    private.write_nodes(first, make_nodes(range(10)))
+    doc_store.write_nodes(first, make_nodes(range(10)))
     document = open_document(on(running)(db_name="elsewhere"), tmp_path / "same")
-    assert private.count_vectors(document, "sentence") == 0
-    private.close(document)
-    private.close(first)
+    assert doc_store.count_vectors(document, "sentence") == 0
+    doc_store.close(document)
+    doc_store.close(first)
 
 
 def test_a_tenant_that_is_not_there(chroma_server: Running, tmp_path: Path) -> None:
@@ -409,7 +409,7 @@ def test_user_password_and_token_of_milvus(
     monkeypatch.setenv("MILVUS_PASSWORD", "Milvus")
     document = open_document(on(anyone)(**user), tmp_path)
     assert retriever(document)(QUERIES[0]) == []
-    private.close(document)
+    doc_store.close(document)
 
 
 @pytest.fixture
@@ -458,7 +458,7 @@ def test_token_of_chroma(gate: Running, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("CHROMA_TOKEN", "open-sesame")
     document = filled(on(gate)(token_env="CHROMA_TOKEN"), tmp_path)
     assert retriever(document)(TEXTS[3])[0].uid == "s3"
-    private.close(document)
+    doc_store.close(document)
     shutil.rmtree(tmp_path)
 
 
@@ -566,6 +566,6 @@ def test_wherever_a_milvus_store_may_be_declared(server: str, request: pytest.Fi
     assert confs[0] == confs[1]
     assert confs[0]["segment_store"]["kwargs"]["uri"] == text
     document = open_document(Setup("FLAT", "COSINE", lambda folder: confs[0]), tmp_path)
-    private.write_nodes(document, make_nodes(range(10)))
+    doc_store.write_nodes(document, make_nodes(range(10)))
     assert retriever(document)(TEXTS[3])[0].uid == "s3"
-    private.close(document)
+    doc_store.close(document)

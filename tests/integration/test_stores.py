@@ -17,9 +17,10 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from confrag.build import private
 from confrag.build.indices.exact import ExactIndex
 from confrag.build.indices.lexical import LexicalIndex
+from confrag.build.private import store as doc_store
+from confrag.build.private.stored_nodes import StoredNodes
 from confrag.build.stores import chroma, map, milvus  # noqa: A004
 from confrag.build.stores.milvus_index import index_for
 from confrag.errors import StoreError, UserError, confrag_error
@@ -97,12 +98,12 @@ def open_document(setup: Setup, folder: Path) -> Document:
     document = Document(embed={"dense": lambda text: vector(text).tolist()}, store_conf=setup.conf(folder))
     document.create_node_group("chunk", transform=lambda text: [text])
     document.create_node_group("sentence", parent="chunk", transform=lambda text: [text])
-    private.activate(document, "chunk")
-    private.activate(document, "sentence")
-    nodes = private.StoredNodes(document)
-    private.register_index(document, "lexical", LexicalIndex(nodes))
+    doc_store.activate(document, "chunk")
+    doc_store.activate(document, "sentence")
+    nodes = StoredNodes(document)
+    doc_store.register_index(document, "lexical", LexicalIndex(nodes))
     if setup.name.startswith("map"):
-        private.register_index(document, "default", ExactIndex(nodes, private.embeds(document)))
+        doc_store.register_index(document, "default", ExactIndex(nodes, doc_store.embeds(document)))
     return document
 
 
@@ -133,8 +134,8 @@ def make_nodes(numbers: range) -> list[DocNode]:
 
 def filled(setup: Setup, folder: Path) -> Document:
     document = open_document(setup, folder)
-    private.write_nodes(document, make_nodes(range(SENTENCES)))
-    private.finish(document)
+    doc_store.write_nodes(document, make_nodes(range(SENTENCES)))
+    doc_store.finish(document)
     return document
 
 
@@ -147,7 +148,7 @@ def ready(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     setup = request.param
     document = filled(setup, tmp_path_factory.mktemp("store"))
     yield setup, document
-    private.close(document)
+    doc_store.close(document)
 
 
 def test_the_best_are_found_with_their_scores_best_first(ready: tuple[Setup, Document]) -> None:
@@ -237,15 +238,15 @@ def test_deleted_documents_are_gone_from_store_and_indices(setup: Setup, tmp_pat
     words = Retriever(document, "sentence", similarity="bm25", index="lexical", topk=3)
     search = retriever(document)
     assert search(TEXTS[60])[0].uid == words("item 60")[0].uid == "s60"
-    private.delete_documents(document, ["doc1", "doc2"])
-    private.finish(document)
-    assert private.count(document, "sentence") == private.count_vectors(document, "sentence") == SENTENCES - 100
-    assert private.count(document, "chunk") == 40
+    doc_store.delete_documents(document, ["doc1", "doc2"])
+    doc_store.finish(document)
+    assert doc_store.count(document, "sentence") == doc_store.count_vectors(document, "sentence") == SENTENCES - 100
+    assert doc_store.count(document, "chunk") == 40
     assert not {f"s{n}" for n in range(50, 150)} & {node.uid for node in search(TEXTS[60])}
     assert "s60" not in {node.uid for node in words("item 60")}
-    private.delete_nodes(document, "sentence", ["s0"])
+    doc_store.delete_nodes(document, "sentence", ["s0"])
     assert "s0" not in {node.uid for node in search(TEXTS[0])}
-    private.close(document)
+    doc_store.close(document)
 
 
 @pytest.mark.parametrize("setup", EACH_KIND, ids=str)
@@ -255,11 +256,11 @@ def test_writing_again_replaces(setup: Setup, tmp_path: Path) -> None:
     for node in changed:
         if node.group == "sentence":
             node.embedding = {"dense": vector(f"topic new item {node.uid}")}
-    private.write_nodes(document, changed)
-    private.finish(document)
-    assert private.count(document, "sentence") == private.count_vectors(document, "sentence") == SENTENCES
+    doc_store.write_nodes(document, changed)
+    doc_store.finish(document)
+    assert doc_store.count(document, "sentence") == doc_store.count_vectors(document, "sentence") == SENTENCES
     assert retriever(document)("topic new item s3")[0].uid == "s3"
-    private.close(document)
+    doc_store.close(document)
 
 
 @pytest.mark.parametrize("setup", EACH_KIND, ids=str)
@@ -267,21 +268,21 @@ def test_an_empty_store_finds_nothing(setup: Setup, tmp_path: Path) -> None:
     document = open_document(setup, tmp_path)
     assert retriever(document)(QUERIES[0]) == []
     assert Retriever(document, "sentence", similarity="bm25", index="lexical")("item") == []
-    assert private.count(document, "sentence") == private.count_vectors(document, "sentence") == 0
-    private.close(document)
+    assert doc_store.count(document, "sentence") == doc_store.count_vectors(document, "sentence") == 0
+    doc_store.close(document)
 
 
 @pytest.mark.parametrize("setup", ON_DISK, ids=str)
 def test_everything_is_there_after_reopening(setup: Setup, tmp_path: Path) -> None:
     document = filled(setup, tmp_path)
     before = [(node.uid, node.similarity_score) for node in retriever(document)(QUERIES[5])]
-    private.close(document)
+    doc_store.close(document)
     for _ in range(2):
         document = open_document(setup, tmp_path)
         after = [(node.uid, node.similarity_score) for node in retriever(document)(QUERIES[5])]
         assert [uid for uid, _ in after] == [uid for uid, _ in before]
         assert [score for _, score in after] == pytest.approx([score for _, score in before], abs=1e-5)
-        private.close(document)
+        doc_store.close(document)
 
 
 @pytest.mark.parametrize("setup", ON_DISK, ids=str)
@@ -291,7 +292,7 @@ def test_a_place_can_be_deleted_and_filled_again(setup: Setup, tmp_path: Path) -
     for _ in range(2):
         document = filled(setup, place)
         assert retriever(document)(TEXTS[3])[0].uid == "s3"
-        private.close(document)
+        doc_store.close(document)
         assert [t.name for t in set(threading.enumerate()) - threads if t.name.startswith("milvus-lite")] == []
         # Chroma's connections are closed by a thread of its own, a moment later.
         deadline = time.monotonic() + 10
@@ -305,13 +306,13 @@ def test_a_place_can_be_deleted_and_filled_again(setup: Setup, tmp_path: Path) -
 def test_a_second_process_finds_the_same(setup: Setup, tmp_path: Path) -> None:
     document = filled(setup, tmp_path)
     expected = [node.uid for node in retriever(document)(QUERIES[2])]
-    private.close(document)
+    doc_store.close(document)
     program = (
         "from tests.integration.test_stores import *\n"
         f"setup = next(s for s in EACH_KIND if str(s) == {str(setup)!r})\n"
         f"document = open_document(setup, Path({str(tmp_path)!r}))\n"
         "print(','.join(node.uid for node in retriever(document)(QUERIES[2])))\n"
-        "private.close(document)\n"
+        "doc_store.close(document)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
@@ -338,7 +339,7 @@ def failure(action: Callable[[], Any]) -> str:
 
 @pytest.mark.parametrize("setup", [CHROMA, HNSW], ids=str)
 def test_lost_vectors_are_not_an_empty_result(setup: Setup, tmp_path: Path) -> None:
-    private.close(filled(setup, tmp_path))
+    doc_store.close(filled(setup, tmp_path))
     if setup is CHROMA:
         for file in (tmp_path / "chroma").iterdir():
             if file.name.startswith("chroma.sqlite3"):
@@ -349,24 +350,24 @@ def test_lost_vectors_are_not_an_empty_result(setup: Setup, tmp_path: Path) -> N
     text = failure(lambda: retriever(document)(QUERIES[0]))
     assert "the vectors of collection 'col_sentence' is missing, though 500 nodes are stored with their text" in text
     assert "Delete both and ingest again" in text
-    private.close(document)
+    doc_store.close(document)
 
 
 @pytest.mark.parametrize("setup", [CHROMA, HNSW], ids=str)
 def test_lost_text_is_not_an_empty_result(setup: Setup, tmp_path: Path) -> None:
-    private.close(filled(setup, tmp_path))
+    doc_store.close(filled(setup, tmp_path))
     for file in [*tmp_path.rglob("*segments.db*")]:
         file.unlink()
     document = open_document(setup, tmp_path)
     text = failure(lambda: retriever(document)(QUERIES[0]))
     assert "the text of collection 'col_sentence' is missing, though 500 nodes are stored with their vectors" in text
-    private.close(document)
+    doc_store.close(document)
 
 
 @pytest.mark.parametrize("setup", ON_DISK, ids=str)
 @pytest.mark.parametrize("damage", ["truncated", "garbage"])
 def test_a_damaged_file_is_named(setup: Setup, damage: str, tmp_path: Path) -> None:
-    private.close(filled(setup, tmp_path))
+    doc_store.close(filled(setup, tmp_path))
     names = {"map_file": "map.db", "chroma": "chroma.sqlite3", "HNSW": "*.parquet"}
     files = [*tmp_path.rglob(names[setup.name])]
     assert files
@@ -379,7 +380,7 @@ def test_a_damaged_file_is_named(setup: Setup, damage: str, tmp_path: Path) -> N
         try:
             retriever(document)(QUERIES[0])
         finally:
-            private.close(document)
+            doc_store.close(document)
 
     assert str(tmp_path) in failure(use)
 
@@ -394,7 +395,7 @@ def test_a_failed_opening_leaves_nothing_behind(setup: Setup, tmp_path: Path) ->
     place.unlink()
     document = filled(setup, place)
     assert retriever(document)(TEXTS[3])[0].uid == "s3"
-    private.close(document)
+    doc_store.close(document)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind this user")
@@ -408,10 +409,10 @@ def test_a_folder_without_permission(setup: Setup, tmp_path: Path) -> None:
 @pytest.mark.parametrize("setup", EACH_KIND, ids=str)
 def test_a_closed_store_says_so(setup: Setup, tmp_path: Path) -> None:
     document = filled(setup, tmp_path)
-    private.close(document)
-    private.close(document)
+    doc_store.close(document)
+    doc_store.close(document)
     assert "is not open" in failure(lambda: retriever(document)(QUERIES[0]))
-    assert "is not open" in failure(lambda: private.write_nodes(document, make_nodes(range(1))))
+    assert "is not open" in failure(lambda: doc_store.write_nodes(document, make_nodes(range(1))))
 
 
 @pytest.mark.parametrize("setup", [CHROMA, HNSW], ids=str)
@@ -419,39 +420,39 @@ def test_a_node_without_its_vector_is_refused(setup: Setup, tmp_path: Path) -> N
     document = open_document(setup, tmp_path)
     nodes = [node for node in make_nodes(range(3)) if node.group == "sentence"]
     nodes[1].embedding = {}
-    text = failure(lambda: private.write_nodes(document, nodes))
+    text = failure(lambda: doc_store.write_nodes(document, nodes))
     assert "node s1 has no embedding 'dense', other nodes of its group have" in text
-    private.close(document)
+    doc_store.close(document)
 
 
 @pytest.mark.parametrize("setup", EACH_KIND, ids=str)
 def test_a_vector_of_another_dimension_is_refused(setup: Setup, tmp_path: Path) -> None:
     document = filled(setup, tmp_path)
-    private.embeds(document)["dense"].func = lambda text: [1.0, 2.0]
+    doc_store.embeds(document)["dense"].func = lambda text: [1.0, 2.0]
     text = failure(lambda: retriever(document)(QUERIES[0]))
     assert "dimension" in text
-    private.close(document)
+    doc_store.close(document)
 
 
 def test_nodes_of_an_inactive_group_are_refused(tmp_path: Path) -> None:
     document = open_document(MAP, tmp_path)
     stray = DocNode("x", "text", "elsewhere", global_metadata={"docid": "doc"})
     assert "groups that are not active cannot be written: elsewhere" in failure(
-        lambda: private.write_nodes(document, [stray])
+        lambda: doc_store.write_nodes(document, [stray])
     )
 
 
 def test_another_metric_or_index_than_was_built_is_refused(tmp_path: Path) -> None:
-    private.close(filled(HNSW, tmp_path))
+    doc_store.close(filled(HNSW, tmp_path))
     other = open_document(Setup("HNSW", "L2", _milvus("HNSW", "L2")), tmp_path)
     text = failure(lambda: retriever(other)(QUERIES[0]))
     assert "was built as HNSW COSINE, and HNSW L2 is configured" in text
-    private.close(other)
-    private.close(filled(CHROMA, tmp_path))
+    doc_store.close(other)
+    doc_store.close(filled(CHROMA, tmp_path))
     other = open_document(Setup("chroma", "L2", _chroma("l2")), tmp_path)
     text = failure(lambda: retriever(other)(QUERIES[0]))
     assert "was built with space 'cosine', and 'l2' is configured" in text
-    private.close(other)
+    doc_store.close(other)
 
 
 def test_milvus_lite_belongs_to_one_process(tmp_path: Path) -> None:
@@ -465,15 +466,15 @@ def test_milvus_lite_belongs_to_one_process(tmp_path: Path) -> None:
         [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    private.close(document)
+    doc_store.close(document)
 
 
 def test_two_documents_of_one_process_share_a_milvus_file(tmp_path: Path) -> None:
     first, second = filled(HNSW, tmp_path), open_document(HNSW, tmp_path)
     assert [n.uid for n in retriever(first)(QUERIES[1])] == [n.uid for n in retriever(second)(QUERIES[1])]
-    private.close(first)
+    doc_store.close(first)
     assert retriever(second)(TEXTS[3])[0].uid == "s3"
-    private.close(second)
+    doc_store.close(second)
 
 
 def test_milvus_index_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
@@ -507,27 +508,27 @@ def test_finish_builds_the_index_of_milvus(kind: str, tmp_path: Path) -> None:
 
     document = open_document(Setup(kind, "COSINE", _milvus(kind, "COSINE")), tmp_path)
     for numbers in (range(400), range(400, 420), range(380, SENTENCES)):
-        private.write_nodes(document, make_nodes(numbers))
+        doc_store.write_nodes(document, make_nodes(numbers))
         assert retriever(document)(TEXTS[numbers[-1]])[0].uid == f"s{numbers[-1]}"
-        private.finish(document)
+        doc_store.finish(document)
         assert [*tmp_path.rglob("data_*.parquet")]
         assert unindexed() == []
         assert retriever(document)(TEXTS[numbers[-1]])[0].uid == f"s{numbers[-1]}"
-    assert private.count_vectors(document, "sentence") == SENTENCES
-    private.close(document)
+    assert doc_store.count_vectors(document, "sentence") == SENTENCES
+    doc_store.close(document)
 
 
 def test_sparse_vectors_in_milvus(tmp_path: Path) -> None:
     vectors = {"s0": {1: 0.5, 7: 1.0}, "s1": {7: 0.2, 9: 2.0}, "s2": {100: 1.0}}
     document = Document(embed={"sparse": lambda text: {7: 1.0, 9: 0.1}}, store_conf=milvus.store_conf(tmp_path))
     document.create_node_group("sentence", transform=lambda text: [text])
-    private.activate(document, "sentence")
+    doc_store.activate(document, "sentence")
     nodes = [
         DocNode(uid, uid, "sentence", {"sparse": sparse}, global_metadata={"docid": "doc"})
         for uid, sparse in vectors.items()
     ]
-    private.write_nodes(document, nodes)
-    private.finish(document)
+    doc_store.write_nodes(document, nodes)
+    doc_store.finish(document)
     found = Retriever(document, "sentence", topk=5, embed_keys=["sparse"])("anything")
     assert [(n.uid, round(n.similarity_score, 3)) for n in found] == [("s0", 1.0), ("s1", 0.4)]
-    private.close(document)
+    doc_store.close(document)

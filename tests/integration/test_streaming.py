@@ -141,6 +141,20 @@ def test_who_stops_listening_stops_the_model(
     assert server.written < PIECES
 
 
+@pytest.mark.parametrize("writing", [False, True])
+def test_a_whole_answer_that_nobody_wants_any_more(place: Workplace, server: Endless, writing: bool) -> None:
+    given_up = threading.Event()
+    giving_up = threading.Thread(target=lambda: (server.began.wait(30), given_up.set()))
+    if writing:
+        giving_up.start()
+    else:
+        given_up.set()
+    with place.load("map") as app, pytest.raises(InterruptedError, match="the question was given up"):
+        app.ask("harbour", given_up=given_up)
+    assert server.left.wait(30) if writing else server.written == 0
+    assert server.written < PIECES
+
+
 async def _listen_once(app: confrag.App) -> None:
     pieces = app.astream("harbour")
     assert await anext(pieces) == "word0"

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -353,9 +354,15 @@ def test_a_limit_on_calls_stops_and_the_next_ingest_goes_on(place: Workplace, se
 
 def test_calls_are_made_at_once(place: Workplace, server: ChatServer) -> None:
     place.write(**{f"file{number}": f"Fact number {number}." for number in range(9)})
-    server.delay_s = 0.3
+    together = threading.Barrier(6)
+
+    def held(message: str) -> str:
+        together.wait(30)  # breaks unless as many as are allowed meet here
+        return write_pairs(message)
+
+    server.answer = held
     place.load("map", "+node_groups.QA.transform.concurrency=6").ingest()
-    assert server.most_at_once == 6
+    assert (len(server.asked), server.most_at_once) == (12, 6)
 
 
 def test_cache_counts_replies_and_leaves_them(
@@ -430,15 +437,22 @@ def test_a_killed_ingest_pays_for_nothing_twice(place: Workplace, server: ChatSe
     for name in PARAGRAPHS:
         (place.docs / f"{name}.txt").unlink()
     place.write(**texts)
-    server.delay_s = 0.2
+    gone = threading.Event()
+
+    def held(message: str) -> str:
+        if len(server.asked) > 6:
+            gone.wait(60)
+        return write_pairs(message)
+
+    server.answer = held
     child = _ingest_in_a_process(place, server.url)
-    _wait_for(lambda: len(_kept(place)) >= 5)
+    # Each of its four threads waits for an answer then: nothing else is on its way to the server.
+    _wait_for(lambda: len(_kept(place)) >= 5 and len(server.asked) == len(_kept(place)) + 4)
     child.kill()
     child.wait()
+    gone.set()
     kept = len(_kept(place))
     assert 5 <= kept < 12
-    server.delay_s = 0
-    time.sleep(0.3)  # until the server has done with the calls that were under way
     before = len(server.asked)
     report = place.load("map").ingest()
     assert len(server.asked) - before == report.asked == 12 - kept
@@ -451,7 +465,7 @@ def test_an_interrupted_ingest_ends_though_the_model_is_slow(place: Workplace, s
     child = _ingest_in_a_process(place, server.url)
     _wait_for(lambda: bool(server.asked))
     child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=15) == 130
+    assert child.wait(timeout=25) == 130  # before the answer
     assert _kept(place) == []
 
 
@@ -473,7 +487,7 @@ def _kept(place: Workplace) -> list[Any]:
 
 
 def _wait_for(what: Any) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -91,13 +91,13 @@ class Gate:
         self.open = threading.Event()
 
     def __call__(self, message: str) -> str:
-        assert self.open.wait(10)
+        assert self.open.wait(60)
         return "Here it is."
 
 
 def until(true: Callable[[], bool]) -> None:
     """Wait for something."""
-    for _ in range(1000):
+    for _ in range(6000):
         if true():
             return
         time.sleep(0.01)

@@ -63,6 +63,25 @@ def test_the_same_answer_each_time_with_an_id_of_its_own(http: httpx.Client, ser
     assert 'confrag_stage_seconds_count{stage="total"} 5.0' in metrics
 
 
+def test_openai_clients_have_it_at_hand_too(http: httpx.Client, served: Served) -> None:
+    def complete(question: str) -> dict[str, Any]:
+        response = http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": question}]})
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    question = "When was the ferry founded?"
+    answers = [complete(question) for _ in range(5)]
+    assert [answer["confrag"].pop("cached") for answer in answers] == [False, True, True, True, True]
+    assert len({answer.pop("id") for answer in answers}) == 5
+    assert all(answer.pop("created") for answer in answers)
+    assert all(answer["confrag"].pop("timings_ms")["total"] > 0 for answer in answers)
+    assert all(answer == answers[0] for answer in answers)
+    assert "1871" in answers[0]["choices"][0]["message"]["content"]
+    assert served.service.metrics.answered == 5
+    assert 'route="/v1/chat/completions",status="200"} 5.0' in http.get("/metrics").text
+    assert ask(http)["cached"] is True  # the same entry, another form
+
+
 def test_another_question_filter_or_history_is_another_request(http: httpx.Client) -> None:
     for _ in range(3):
         assert "1871" in str(ask(http)["answer"])
@@ -114,7 +133,8 @@ def test_only_so_much_is_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     async def behind(scope: at_hand.MutableMapping[str, Any], receive: at_hand.Receive, send: at_hand.Send) -> None:
         reached.append((await receive())["body"])
         answer = {"answer": "x" * 100, "timings_ms": {"total": 1.0}}
-        scope["state"]["remember"](answer, Looked("?", {}), None)
+        remembered = scope["state"]["remember"]
+        remembered(Looked("?", {}), answer, lambda ms, request_id: f'{ms}}}, "id": "{request_id}"}}', None)
 
     class Current:
         def still(self, looked: Looked) -> bool:
@@ -142,4 +162,4 @@ def test_only_so_much_is_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     (start, content) = sent(b"a")
     assert start["headers"][1] == (b"content-length", str(len(content["body"])).encode())
     answer = json.loads(content["body"])
-    assert answer == {"answer": "x" * 100, "timings_ms": {"total": answer["timings_ms"]["total"]}, "request_id": "one"}
+    assert answer == {"answer": "x" * 100, "timings_ms": {"total": answer["timings_ms"]["total"]}, "id": "one"}

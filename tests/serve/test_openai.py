@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import json
 import re
 import socket
@@ -511,25 +512,41 @@ def test_who_goes_away_stops_the_model_and_who_comes_too_much_waits(guarded: Ser
         assert int(caught.value.response.headers["retry-after"]) >= 1
         assert (caught.value.code, caught.value.type) == ("rate_limit_exceeded", "rate_limit_error")
         first.close()
-        assert writing.left.wait(10)
+        assert writing.left.wait(30)
         until(lambda: guarded.service.admission.running == 0)
         second = stream()
         assert next(second).choices[0].delta.role == "assistant"
         second.close()
 
 
-def test_who_goes_away_before_the_first_piece_stops_the_model_too(guarded: Served) -> None:
-    body = json.dumps({"messages": [{"role": "user", "content": FIRST}], "stream": True})
-    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer may-ask\r\n"
-    address = urlsplit(guarded.url)
-    for _ in range(3):
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": FIRST}], "stream": True}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": FIRST}]}),
+        ("/api/ask", {"query": FIRST}),
+    ],
+)
+def test_who_goes_away_before_the_answer_stops_the_model_too(
+    guarded: Served, writing: Endless, path: str, asked: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would write for 40 s."""
+    body, address = json.dumps(asked), urlsplit(guarded.url)
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer may-ask\r\n"
+    for writes in (False, True):
         until(lambda: guarded.service.admission.running == 0)
+        writing.began.clear()
+        writing.left.clear()
         with socket.create_connection((address.hostname, address.port)) as connection:
             connection.sendall(
                 f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
             )
             until(lambda: guarded.service.admission.running == 1)
+            assert not writes or writing.began.wait(30)
+    assert writing.left.wait(30)
     until(lambda: guarded.service.admission.running == 0)
+    gc.collect()
+    assert "never retrieved" not in caplog.text  # as asyncio says of errors that nobody has asked for
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -97,13 +97,13 @@ def test_an_error_in_a_stream(http: httpx.Client, sample: Served, monkeypatch: p
     def break_down(*_: object) -> None:
         raise ServiceError("the model at http://127.0.0.1:1 gave no answer")
 
-    def break_down_later(query: str, sink: Callable[[str], None], *_: object) -> None:
+    def break_down_later(query: str, filters: object, history: object, sink: Callable[[str], None], *_: object) -> None:
         sink("It is ")
         break_down()
 
-    monkeypatch.setattr(sample.app, "_ask", break_down)
+    monkeypatch.setattr(sample.app._questions, "ask", break_down)
     assert checked(http.post("/api/ask", json={"query": "x", "stream": True}))["status"] == 503
-    monkeypatch.setattr(sample.app, "_ask", break_down_later)
+    monkeypatch.setattr(sample.app._questions, "ask", break_down_later)
     response = http.post("/api/ask", json={"query": "x", "stream": True})
     assert response.status_code == 200
     assert response.text.startswith('event: piece\ndata: {"text": "It is "}\n\nevent: error\ndata: ')

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,8 @@ class Running:
 
     def ended(self, below: list[psutil.Process], code: int) -> None:
         """Check how it ends."""
-        assert self.process.wait(30) == code, self.said
-        _, alive = psutil.wait_procs(below, timeout=10)
+        assert self.process.wait(60) == code, self.said
+        _, alive = psutil.wait_procs(below, timeout=30)
         assert not alive
         assert "Traceback" not in self.said
 
@@ -157,7 +157,7 @@ def refuses(url: str) -> bool:
 
 
 def wait_until(true: Any) -> None:
-    for _ in range(1500):
+    for _ in range(6000):
         if true():
             return
         time.sleep(0.02)
@@ -188,29 +188,34 @@ def test_answers_that_take_too_long_are_left_and_a_second_interrupt_ends_it_at_o
     with slow_model() as (_, gate, overrides):
         with command(tmp_path / "a", *overrides, "serve.shutdown_s=0.5") as running:
             asking = Asking(running.ready().url, stream=False)
-            assert gate.asked.wait(10)
+            assert gate.asked.wait(30)
             running.end(signal.SIGTERM)
             assert "confrag: 1 questions were not finished in time (serve.shutdown_s)" in running.said
-            asking.join(10)
+            asking.join(30)
             assert asking.response
             assert asking.response.status_code == 503
             assert asking.response.json()["detail"] == "the service was shut down before there was an answer"
         gate.asked.clear()
         with command(tmp_path / "b", *overrides) as running:
             asking = Asking(running.ready().url, stream=True)
-            assert gate.asked.wait(10)
+            assert gate.asked.wait(30)
             running.process.send_signal(signal.SIGINT)
             wait_until(lambda: refuses(running.url))
             running.end(signal.SIGINT, 130)
-            asking.join(10)
+            asking.join(30)
 
 
 def test_it_answers_before_it_is_ready_and_may_be_ended_then(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     embed = ("embed=bge_small_en", "recall=dense", "models.embed.kind=openai_compatible", "models.embed.model=test")
+    freed = threading.Event()
+
+    def held(path: str, number: int) -> None:
+        freed.wait(60)
+
     with chat_server(lambda message: "") as model:
-        model.delay_s = 1.0
+        model.fault = held
         served = (*embed, f"models.embed.base_url={model.url}", f"serve.port={port}")
         with command(tmp_path, *served) as running:
             wait_until(lambda: not refuses(url))
@@ -219,12 +224,29 @@ def test_it_answers_before_it_is_ready_and_may_be_ended_then(tmp_path: Path) -> 
                 assert response.status_code == 503
                 assert response.headers["retry-after"] == "2"
                 assert response.json()["detail"] == "the service is starting; ask again in a moment"
+            threading.Timer(1, freed.set).start()  # its start has to come to an end first
             running.end(signal.SIGTERM)
+
+
+@contextmanager
+def connected_to_both(url: str) -> Iterator[list[httpx.Client]]:
+    """A connection to each of two workers, from an address from which nobody else asks."""
+    clients: dict[str, httpx.Client] = {}
+    with ExitStack() as stack:
+        for _ in range(1000):
+            transport = httpx.HTTPTransport(local_address="127.0.0.2")
+            client = stack.enter_context(httpx.Client(base_url=url, transport=transport))
+            answer = client.get("/healthz")  # which is not counted; ids begin with the worker's own letters
+            clients.setdefault(answer.headers["x-request-id"].partition("-")[0], client)
+            if len(clients) == 2:
+                break
+        yield list(clients.values())
 
 
 @pytest.mark.parametrize("store", ["map", pytest.param("chroma", marks=pytest.mark.slow)])
 def test_two_workers_over_one_collection(tmp_path: Path, store: str) -> None:
-    with command(tmp_path, f"store_conf={store}", "serve.workers=2") as running:
+    limit = 120
+    with command(tmp_path, f"store_conf={store}", "serve.workers=2", f"serve.rate_per_minute={limit}") as running:
         url = running.ready().url
         children = psutil.Process(running.process.pid).children(recursive=True)
         workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
@@ -243,6 +265,11 @@ def test_two_workers_over_one_collection(tmp_path: Path, store: str) -> None:
             thread.join()
         name = 'confrag_requests_total{method="POST",route="/api/ask",status="200"} 80.0'
         assert name in httpx.get(f"{url}/metrics").text  # of both, whichever is asked
+        begun = time.monotonic()
+        with connected_to_both(url) as clients:
+            codes = [client.get("/nowhere").status_code for _ in range(limit) for client in clients]
+        assert set(codes) == {404, 429}
+        assert limit <= codes.count(404) <= limit + (time.monotonic() - begun) * limit / 60 + 1
         if store == "map":
             workers[0].kill()
             wait_until(lambda: f"worker {workers[0].pid} ended (-9); starting another" in running.said)
@@ -255,7 +282,7 @@ def test_two_workers_over_one_collection(tmp_path: Path, store: str) -> None:
         else:
             # Nobody is left behind by a supervisor that is killed.
             running.process.kill()
-            _, alive = psutil.wait_procs(workers, timeout=20)
+            _, alive = psutil.wait_procs(workers, timeout=30)
             assert not alive
 
 

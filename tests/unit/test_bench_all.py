@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from confrag.bench import BENCHES, cache, model, parallel
+from confrag.bench import BENCHES, cache, index, model, parallel
 from confrag.bench import all as everything
 from confrag.bench.report import Report, Row
 from confrag.bench.request import Request
@@ -124,3 +124,24 @@ def test_the_files_that_it_leaves(
     assert json.loads((folder / "report.json").read_text("utf-8")) == printed
     assert {path.name for path in folder.iterdir()} == {"report.md", "report.json", "parallel.png", "model.png"}
     assert (folder / "parallel.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_was_done_before_an_interrupt_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> Report:
+        (folder,) = (tmp_path / "bench").iterdir()
+        assert (folder / "report.json").is_file()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(index, "run", lambda *_: report("index", {"linear_over_trie_last_word": 8000.0}))
+    monkeypatch.setattr(parallel, "run", interrupted)
+    assert main(["bench", "all", "index", "parallel", "cache", f"state_dir={tmp_path}"]) == 130
+    out, err = capfd.readouterr()
+    (folder,) = (tmp_path / "bench").iterdir()
+    assert err.splitlines()[-2:] == [f"kept in {folder}", "confrag: interrupted"]
+    assert {path.name for path in folder.iterdir()} == {"report.md", "report.json", "index.png"}
+    assert (folder / "report.md").read_text("utf-8") in out
+    assert json.loads((folder / "report.json").read_text("utf-8"))["not_run"] == {
+        name: f"not reached; 'confrag bench all {name}' measures it" for name in ("parallel", "cache")
+    }

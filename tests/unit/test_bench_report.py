@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from confrag.bench import BENCHES, chart, processes
-from confrag.bench.machine import machine, versions
 from confrag.bench.report import Measurements, Report, Row, shown
 from confrag.bench.request import Request
 from confrag.bench.startup import IMPORT, MEASURES, STORES, ratios, run
 from confrag.build.progress import silent
 from confrag.cli import main
 from confrag.errors import ConfragError, MissingDependencyError, ServiceError, UserError
+from confrag.evaluate.machine import machine, versions
 
 ROWS = (
     Row("map", "first start", 12.5, "s"),
@@ -153,7 +153,8 @@ def test_without_matplotlib_everything_else_is_there(
 
 
 def test_machine_and_versions() -> None:
-    assert {"system", "processor", "cores"} <= machine().keys()
+    assert machine().keys() == {"cpu", "cores", "memory_gb", "platform"}
+    assert machine(load=True).keys() == {*machine(), "load_1min"}
     assert list(versions(["lazyllm", "no-such-package"])) == ["python", "lazyllm"]
 
 

@@ -76,10 +76,18 @@ def test_latencies_by_stage() -> None:
 def test_cost() -> None:
     used = summary.tokens([{"prompt": 1_500_000, "completion": 100}, {"prompt": 500_000, "completion": 900}, {}])
     assert used == {"prompt": 2_000_000, "completion": 1000}
-    price = PriceSpec(prompt=0.5, completion=2.0, currency="CNY")
-    assert summary.cost(used, [price, price]) == {"amount": 1.002, "currency": "CNY"}
-    for unknown in ([], [None], [price, None], [price, PriceSpec(prompt=1.0)]):
-        assert summary.cost(used, unknown) is None
+    large, small = PriceSpec(prompt=0.5, completion=2.0, currency="CNY"), PriceSpec(prompt=0.1, currency="CNY")
+    one = {"large": used, "small": {"prompt": 1_000_000, "completion": 7}}
+    assert summary.cost([one, {}, {"large": used}], {"large": large, "small": small}) == {
+        "amount": 2 * 1.002 + 0.1,
+        "currency": "CNY",
+    }
+    # Nobody was asked, since all was cached.
+    assert summary.cost([{}], {"large": large, "small": small}) == {"amount": 0.0, "currency": "CNY"}
+    # A model that only stands in needs no price as long as nobody asks it.
+    assert summary.cost([{"large": used}], {"large": large, "small": None}) == {"amount": 1.002, "currency": "CNY"}
+    for unknown in ({}, {"large": None}, {"large": large, "small": None}, {"large": large, "small": PriceSpec()}):
+        assert summary.cost([one], unknown) is None
 
 
 def test_objectives() -> None:

@@ -338,7 +338,7 @@ def test_an_interrupt_leaves_nothing_and_ends_pip(serve_index, home: Path) -> No
     os.kill(process.pid, signal.SIGINT)
     process.join(30)
     assert process.exitcode == 130
-    assert server.client_left.wait(10)
+    assert server.client_left.wait(30)
     assert entries(home) == set()
 
 

@@ -59,14 +59,14 @@ def raw(text: str) -> bool:
     return unquote(text) == text and not (text.strip()[:1] == "[" and text.strip()[-1:] == "]")
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(TEXTS.filter(raw), min_size=1, max_size=12))
+@settings(max_examples=12, deadline=None)  # each composes a configuration
+@given(st.lists(TEXTS.filter(raw), min_size=1, max_size=40))
 def test_any_text_is_a_question(texts: list[str]) -> None:
     assert questions(*(f"query={text}" for text in texts)) == texts
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(TEXTS, min_size=1, max_size=12))
+@settings(max_examples=12, deadline=None)
+@given(st.lists(TEXTS, min_size=1, max_size=40))
 def test_any_text_is_a_question_when_quoted(texts: list[str]) -> None:
     escaped = [text.replace("\\", "").replace('"', '\\"') for text in texts]
     expected = [text.replace("\\", "") for text in texts]

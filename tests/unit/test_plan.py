@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,11 @@ from confrag.plan.model import (
 def planned(preset: str, *overrides: str) -> Plan:
     composed, config = load(preset, overrides)
     return compile_plan(config, composed.name)
+
+
+@cache
+def as_it_is() -> Plan:
+    return planned("multi_route")
 
 
 EMBED = Params(
@@ -168,7 +174,7 @@ def test_a_plan_is_frozen() -> None:
     ],
 )
 def test_what_leaves_the_collection_as_it_is(override: str) -> None:
-    assert planned("multi_route", override).collection == planned("multi_route").collection
+    assert planned("multi_route", override).collection == as_it_is().collection
 
 
 @pytest.mark.parametrize(
@@ -189,7 +195,7 @@ def test_what_leaves_the_collection_as_it_is(override: str) -> None:
     ],
 )
 def test_what_makes_another_collection(override: str) -> None:
-    assert planned("multi_route", override).collection != planned("multi_route").collection
+    assert planned("multi_route", override).collection != as_it_is().collection
 
 
 def test_a_relative_corpus_belongs_to_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

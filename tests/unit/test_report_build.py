@@ -201,6 +201,33 @@ def test_a_single_job(tmp_path: Path) -> None:
     assert names(found) == ["map"]
     assert found["effects"] == []
     assert found["sentences"]["summary"].startswith("map reaches nDCG@10 0.")
+    assert [said["question"] for said in found["verdict"]] == ["What does it cost?"]
+
+
+def test_what_to_take_is_said_first_and_in_plain_words(sweep: Path, data: dict[str, Any], tmp_path: Path) -> None:
+    said = [entry["answer"] for entry in data["verdict"]]
+    difference = data["jobs"][0]["against_baseline"]["difference"]
+    assert said[0] == (
+        "map · hybrid. It scores as chroma · hybrid does on every query, and is faster: 21 ms a query instead of 29 ms."
+    )
+    assert said[1] == (
+        "chroma · hybrid is better than 2 of the 3 others by more than chance explains; 1 scores alike on every query. "
+        f"Against the baseline, map · dense: +{difference:.3f}, more than chance explains."
+    )
+    assert said[2].startswith(
+        "Half of the queries to map · hybrid are answered within 21 ms, 95 % within 44 ms. 1,000 queries cost $0.12. "
+        "The fastest of all is map · dense: 12 ms, with nDCG@10 0."
+    )
+    # Three queries cannot tell whether it is better; what is faster may be as good.
+    few = build(read([write_sweep(tmp_path / "few", product(conf=["map"], recall=["dense", "hybrid"]), queries=3)]))
+    lost = -few["jobs"][1]["against_best"]["difference"]
+    assert [entry["answer"] for entry in few["verdict"]][:2] == [
+        f"hybrid; or, where time counts, dense: 12 ms a query instead of 21 ms. It scores {lost:.3f} less, which may be "
+        "chance.",
+        "That is not shown. The difference to the others may be chance: 3 queries do not tell.",
+    ]
+    alike = build(read([write_sweep(tmp_path / "alike", product(conf=["map", "chroma"], recall=["dense"]))]))
+    assert alike["verdict"][1]["answer"] == "No: all configurations score alike on every query."
 
 
 def test_the_metric_is_the_objective_unless_another_one_is_named(sweep: Path, tmp_path: Path) -> None:

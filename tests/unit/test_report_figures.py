@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_labels_of_the_front_lie_in_the_chart_and_on_nothing_else(tmp_path: Path
     assert chart
     assert len(chart["points"]) == 12
     front = [point for point in chart["points"] if point["front"]]
-    assert chart["steps"].count("H") == len(front) - 1
+    assert chart["steps"].count("L") == 2 * (len(front) - 1)
     places = {(point["label_x"], point["label_y"], point["anchor"]) for point in chart["points"]}
     assert len(places) == 12
     assert all(0 < x < WIDTH and 0 < y < HEIGHT for x, y, _ in places)
@@ -89,3 +90,10 @@ def test_labels_of_the_front_lie_in_the_chart_and_on_nothing_else(tmp_path: Path
         boxes.append((left, left + length, point["label_y"]))
     for number, (left, right, y) in enumerate(boxes):
         assert all(right <= other[0] or other[1] <= left or abs(other[2] - y) >= 15 for other in boxes[:number])
+    corners = [tuple(map(float, corner.split())) for corner in chart["steps"][1:].split("L")]
+    for (x, y), (to_x, to_y) in pairwise(corners):
+        # A base line lies four units below the middle of its letters.
+        assert not any(
+            left < max(x, to_x) and min(x, to_x) < right and abs(base - 4 - y) < 7 and y == to_y
+            for left, right, base in boxes
+        )

@@ -89,7 +89,7 @@ def test_no_more_are_under_way_than_allowed(bound: int) -> None:
         with guard:
             now.add(number)
             most = max(most, len(now))
-        reached.wait(10)  # breaks unless as many as are allowed meet here
+        reached.wait(30)  # breaks unless as many as are allowed meet here
         with guard:
             now.remove(number)
 

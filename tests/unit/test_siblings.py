@@ -11,7 +11,7 @@ from confrag.runtime.manifest import UNFINISHED, FileRecord, GroupRecord, Manife
 
 prepare()
 
-from confrag.build.private import ROOT_GROUP  # noqa: E402
+from confrag.build.private.nodes import ROOT_GROUP  # noqa: E402
 from confrag.runtime.fingerprints import GroupRecipe  # noqa: E402
 from confrag.runtime.lock import Lock  # noqa: E402
 from confrag.runtime.siblings import MANIFEST, Sibling, adopt, manifest_in, nearest_sibling  # noqa: E402

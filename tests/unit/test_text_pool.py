@@ -53,7 +53,7 @@ def test_progress_rises_to_the_total(pool: TextPool) -> None:
 
 
 def test_as_many_texts_at_once_as_threads(pool: TextPool) -> None:
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=30)
 
     def compute(text: str) -> np.ndarray:
         together.wait()
@@ -114,9 +114,9 @@ def test_closing_ends_the_threads_and_the_work_of_others() -> None:
 
     worker = threading.Thread(target=work)
     worker.start()
-    started.wait(10)
+    started.wait(30)
     pool.close()
-    worker.join(10)
+    worker.join(30)
     assert not worker.is_alive()
     assert [str(error) for error in errors] == ["the model was closed while it was at work"]
     with pytest.raises(RuntimeError, match="the model is closed"):

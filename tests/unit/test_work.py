@@ -19,7 +19,7 @@ prepare()
 
 from confrag.runtime import work as module  # noqa: E402
 from confrag.runtime.fingerprints import GroupRecipe  # noqa: E402
-from confrag.runtime.work import Work, build_all, content_hash, find_work, stamp_of  # noqa: E402
+from confrag.runtime.work import Work, build_all, content_hash, find_work, stamp_of, unread_hash  # noqa: E402
 
 ROOT = GroupRecipe("root", None, {"confrag": 1}, "r1")
 CHUNK = GroupRecipe("chunk", "root", {"node_groups.chunk.size": 5}, "c1")
@@ -125,6 +125,14 @@ def test_a_failed_file_is_left_alone_until_it_changes(docs: Path, manifest: Mani
     (docs / "a").touch()
     work = find_work(found(docs), manifest, WANTED)
     assert (work.added, work.failed) == (("a",), {})
+    given = Params({"year": 1999})
+    manifest.settle({"a": record(docs / "a", hash=unread_hash(given), state="failed", reason="broken")})
+    described, other = (
+        Scan((SourceFile(str(docs / "a"), "a", given=said), *found(docs).files[1:]), ())
+        for said in (given, Params({"year": 2000}))
+    )
+    assert find_work(described, manifest, WANTED).nothing
+    assert find_work(other, manifest, WANTED).added == ("a",)
 
 
 def test_a_failed_file_is_read_by_other_readers(docs: Path, manifest: Manifest) -> None:

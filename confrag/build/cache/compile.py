@@ -40,8 +40,11 @@ def cached_answer(cache: AnswerCache, whole: Any) -> Any:
 
 def _cached(cache: AnswerCache, flow: Any, to_value: Callable[..., Any], of_value: Callable[[Any], Any]) -> Any:
     def look(question: str) -> Looked:
+        trace = current() or Trace()
+        if trace.uncached:
+            return Looked(question)
         with span("cache", "look"):
-            return cache.look(question, current() or Trace())
+            return cache.look(question, trace)
 
     def is_hit(looked: Looked) -> bool:
         return looked.value is not None
@@ -59,8 +62,9 @@ def _cached(cache: AnswerCache, flow: Any, to_value: Callable[..., Any], of_valu
         try:
             result: Reply | Sequence[DocNode] = flow(looked.question)
         except Exception as error:
-            # A listener who has gone is no reason for the others to get nothing.
-            cache.give_up(looked, None if _left(error) else trace.error or confrag_error(error) or error)
+            # That one no longer wants an answer is no reason for the others to get none.
+            unwanted = trace.given_up is not None and trace.given_up.is_set()
+            cache.give_up(looked, None if unwanted else trace.error or confrag_error(error) or error)
             raise
         except BaseException:
             cache.give_up(looked)
@@ -72,14 +76,3 @@ def _cached(cache: AnswerCache, flow: Any, to_value: Callable[..., Any], of_valu
         return result
 
     return lazyllm.pipeline(look, lazyllm.ifs(is_hit, hit, miss))
-
-
-def _left(error: BaseException | None) -> bool:
-    """Whether the listener of a stream has gone."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, InterruptedError):
-            return True
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-    return False

@@ -8,7 +8,7 @@ from typing import Any
 from lazyllm.tools.rag import DocNode
 
 from confrag.build.answer import Reply
-from confrag.build.private import from_record, to_record
+from confrag.build.private.nodes import from_record, to_record
 from confrag.build.trace import Trace
 
 __all__ = ["of_nodes", "of_reply", "to_nodes", "to_reply"]
@@ -35,8 +35,7 @@ def of_reply(reply: Reply, trace: Trace, seconds: float) -> dict[str, Any]:
 
 
 def _costs(trace: Trace, seconds: float) -> dict[str, Any]:
-    tokens = [trace.prompt_tokens, trace.completion_tokens]
-    return {"rewritten": trace.rewritten, "seconds": round(seconds, 4), "tokens": tokens}
+    return {"rewritten": trace.rewritten, "seconds": round(seconds, 4), "tokens": [*trace.tokens.values()]}
 
 
 def to_nodes(value: Mapping[str, Any]) -> list[DocNode]:

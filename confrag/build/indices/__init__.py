@@ -1,6 +1,6 @@
 """Indices beside a store: exact vectors and BM25."""
 
-from confrag.build.private import import_lazyllm
+from confrag.build.private.imports import import_lazyllm
 
 # Every module here subclasses LazyLLM's.
 import_lazyllm()

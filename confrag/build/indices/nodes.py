@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class NodeReader(Protocol):
-    """Reads the stored nodes of a group; `confrag.build.private.StoredNodes` for a `Document`."""
+    """Reads the stored nodes of a group; `confrag.build.private.stored_nodes.StoredNodes` for a `Document`."""
 
     def nodes(self, group: str, uids: Sequence[str]) -> list[DocNode]:
         """The nodes with these uids, in their order."""

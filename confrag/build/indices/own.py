@@ -13,7 +13,7 @@ from confrag.build.indices.mirror import Mirror
 from confrag.build.indices.nodes import NodeReader
 from confrag.build.indices.snapshot import folder_name
 from confrag.build.models.fingerprint import fingerprint
-from confrag.build.private import embeds, register_index
+from confrag.build.private.store import embeds, register_index
 from confrag.plan.model import IndexPlan, Plan
 from confrag.registry import builder
 

@@ -10,7 +10,7 @@ import lazyllm
 
 from confrag.build.models.resilience import Calls
 from confrag.build.models.tokens import Tokenizer
-from confrag.build.private import without_codes
+from confrag.build.private.chat import without_codes
 
 __all__ = ["ChatModel", "online"]
 
@@ -31,6 +31,7 @@ class ChatModel:
         fallbacks: asked in their order when this one gives no answer; closed by whoever built them.
         tokenizer: counts as the model does; None where it cannot be asked.
         context: tokens of prompt and answer together that it holds, where the configuration says so.
+        name: in the configuration, by which its tokens are counted.
     """
 
     module: Any
@@ -40,6 +41,7 @@ class ChatModel:
     fallbacks: tuple[ChatModel, ...] = ()
     tokenizer: Tokenizer | None = None
     context: int | None = None
+    name: str = ""
 
     def close(self) -> None:
         """End what was started for it."""

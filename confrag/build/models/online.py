@@ -17,7 +17,8 @@ from confrag.build.models.endpoint import Endpoint
 from confrag.build.models.openai_compatible import ROLES, key_of
 from confrag.build.models.resilience import Calls
 from confrag.build.models.served import ServedEmbedder, ServedReranker
-from confrag.build.private import OnlineWire, without_codes
+from confrag.build.private.chat import without_codes
+from confrag.build.private.online_wire import OnlineWire
 from confrag.build.progress import ProgressFn, silent
 
 __all__ = ["build"]

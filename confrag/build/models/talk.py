@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lazyllm
@@ -13,7 +13,7 @@ import requests
 
 from confrag.build.models.chat import ChatModel
 from confrag.build.models.resilience import BusyError, retry_after
-from confrag.build.private import prompted, response_headers, stream_to
+from confrag.build.private.chat import prompted, response_headers, stream_to
 from confrag.errors import ConfragError
 
 __all__ = ["CUT", "FailedError", "RefusedError", "Said", "Talk", "reason"]
@@ -47,11 +47,16 @@ class FailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a model answered; `-1` tokens where its server does not count them."""
+    """What a model answered; `-1` tokens where its server does not count them.
+
+    Attributes:
+        model: name of the one that did; see `ChatModel`.
+    """
 
     text: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    model: str = ""
 
 
 class Talk:
@@ -75,6 +80,7 @@ class Talk:
         temperature: float,
         max_tokens: int,
         retries: int | None = None,
+        go_on: Callable[[], None] | None = None,
     ) -> Said:
         """The answer to a message, with `CUT` at its end when it had to be cut.
 
@@ -84,6 +90,7 @@ class Talk:
             temperature: 0: the same answer each time.
             max_tokens: upper bound of the answer.
             retries: instead of the model's own.
+            go_on: called before each request and at each piece of an answer; what it raises ends the request.
 
         Raises:
             BusyError: none of the models answers; asking again later may help.
@@ -94,10 +101,13 @@ class Talk:
         failures: list[str] = []
         sampling = {"temperature": temperature, "max_tokens": max_tokens}
         for number, (link, module) in enumerate(self._chain, start=1):
-            listener = _Listener(sink) if sink else None
+            listener = _Listener(sink, go_on) if sink or go_on else None
             try:
-                return link.calls(lambda m=module, to=listener: _once(m, message, to, sampling), retries)  # type: ignore[misc]
+                said = link.calls(lambda m=module, to=listener: _once(m, message, to, sampling), retries)  # type: ignore[misc]
+                return replace(said, model=link.name)
             except (BusyError, FailedError, ConfragError) as error:
+                if go_on:
+                    go_on()  # LazyLLM makes an error of the model's of what was raised inside of it
                 own = number == 1 or isinstance(error, ConfragError)
                 failures.append(str(error) if own else f"{link.place} gave no answer: {error}")
                 last = number == len(self._chain) or (listener is not None and listener.begun)
@@ -111,15 +121,25 @@ class Talk:
 
 
 class _Listener:
-    """Hands pieces on, and knows whether there were any: an answer that has begun cannot be begun again."""
+    """Hands pieces on, and knows whether it did: an answer that somebody has seen the beginning of is not begun again.
 
-    def __init__(self, sink: Callable[[str], None]) -> None:
+    Without a sink it only looks, at each piece, whether to go on.
+    """
+
+    def __init__(self, sink: Callable[[str], None] | None, go_on: Callable[[], None] | None) -> None:
         self._sink = sink
+        self.go_on = go_on or _nothing
         self.begun = False
 
     def __call__(self, piece: str) -> None:
-        self.begun = True
-        self._sink(piece)
+        self.go_on()
+        if self._sink:
+            self.begun = True
+            self._sink(piece)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _once(module: Any, message: str | dict[str, str], listener: _Listener | None, sampling: dict[str, Any]) -> Said:
@@ -127,6 +147,8 @@ def _once(module: Any, message: str | dict[str, str], listener: _Listener | None
     chat, key = module.share(), uuid.uuid4().hex
     chat.used_by(key)
     text, cut, usage = "", "", {}
+    if listener is not None:
+        listener.go_on()
     try:
         text = chat(message, stream_output=stream_to(listener) if listener else False, max_retries=1, **sampling)
         if isinstance(text, dict):  # a stream whose server does not say who speaks

@@ -10,7 +10,7 @@ from typing import Any
 
 from lazyllm.tools.rag import DocNode
 
-from confrag.build.private import in_this_session
+from confrag.build.private.sessions import in_this_session
 from confrag.build.trace import Trace, current
 from confrag.errors import ServiceError, StoreError, confrag_error
 

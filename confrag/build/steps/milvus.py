@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from lazyllm.tools.rag import DocNode
 
-from confrag.build.private import place
+from confrag.build.private.nodes import place
 from confrag.build.steps.parts import Children, Parts
 from confrag.build.stores.failures import failing
 from confrag.build.stores.milvus_client import Backend, FieldType, MilvusClient, UnloadedError

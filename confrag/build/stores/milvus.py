@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from lazyllm.tools.rag.global_metadata import RAG_DOC_ID
 from lazyllm.tools.rag.store import MilvusStore
-from lazyllm.tools.rag.store.store_base import EMBED_PREFIX
 from numpy.typing import NDArray
 
 from confrag.build.stores.failures import failing
 from confrag.build.stores.filters import DOC_FIELDS, held_fields, listed, milvus_filter, satisfiable
-from confrag.build.stores.milvus_client import Backend, FieldType, MilvusClient, UnloadedError
-from confrag.build.stores.milvus_index import MilvusIndex, index_for
+from confrag.build.stores.milvus_client import Backend, MilvusClient, UnloadedError
+from confrag.build.stores.milvus_collections import MilvusCollections
+from confrag.build.stores.milvus_index import IndexKwargs, MilvusIndex
 from confrag.build.stores.vectors import (
     VectorsOnly,
     check_in_step,
@@ -34,7 +34,6 @@ from confrag.schema.store import is_server
 _BATCH = 1000
 _NO_WEIGHTS = {2**32 - 2: 1e-30}
 """Stored in place of a sparse vector without weights, which Milvus refuses: the last token there can be, next to 0."""
-IndexKwargs = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 
 def store_conf(
@@ -103,13 +102,11 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
         super().__init__(uri=uri, index_kwargs=index_kwargs)
         self._backend = _backend(uri, client_kwargs or {}, server)
         self.place = self._backend.place
-        self._segments_uri, self._wanted = segments, index_kwargs
+        self._segments_uri = segments
+        self._collections = MilvusCollections(self._backend, index_kwargs)
         self._milvus: MilvusClient | None = None
         self._doc_fields: tuple[str, ...] = ()
-        self._indices: dict[str, dict[str, MilvusIndex]] = {}
-        self._dims: dict[tuple[str, str], int] = {}
         self._in_step: set[str] = set()
-        self._written: set[str] = set()
         self._failed = False
         self._guard = threading.RLock()
 
@@ -135,7 +132,9 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
             return True
         with self._guard:
             if self._open(collection_name) is None:
-                self._create(collection_name, data[0]["embedding"])
+                with self._doing(f"creating collection '{collection_name}'"):
+                    first, with_metadata = data[0]["embedding"], bool(self._doc_fields)
+                    self._collections.create(self._client, collection_name, first, with_metadata=with_metadata)
             with self._writing(f"writing collection '{collection_name}'"):
                 self._changes(collection_name)
                 for start in range(0, len(data), _BATCH):
@@ -147,7 +146,9 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
         """Delete the vectors with these uids, or of these documents (docid); without criteria, the collection."""
         with self._guard:
             if not criteria:
-                self._drop(collection_name)
+                with self._doing(f"deleting collection '{collection_name}'"):
+                    self._in_step.discard(collection_name)
+                    self._collections.drop(self._client, collection_name)
             elif self._open(collection_name) is not None:
                 with self._writing(f"deleting from collection '{collection_name}'"):
                     self._changes(collection_name)
@@ -155,13 +156,6 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
                         name = self._backend.name(collection_name)
                         self._client.delete(name, **selection, **self._backend.call)
         return True
-
-    def _drop(self, collection: str) -> None:
-        with self._doing(f"deleting collection '{collection}'"):
-            self._indices.pop(collection, None)
-            self._in_step.discard(collection)
-            self._client.drop_collection(self._backend.name(collection), **self._backend.call)
-            self._written.discard(collection)
 
     def search(
         self,
@@ -186,7 +180,7 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
         if sparse and not query_embedding:
             return []
         vector = query_embedding if sparse else np.asarray(query_embedding, np.float32)
-        dim = self._dims.get((collection_name, str(embed_key)))
+        dim = self._collections.dim(collection_name, str(embed_key))
         if not sparse and len(vector) != dim:
             raise StoreError(
                 f"{self.place}: the vectors '{embed_key}' of '{collection_name}' have {dim} dimensions, that of the "
@@ -200,7 +194,7 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
                 name,
                 data=[vector],
                 limit=limit,
-                anns_field=self._field(str(embed_key)),
+                anns_field=self._collections.field(str(embed_key)),
                 filter=milvus_filter(filters or ()),
                 search_params=index.searching(limit),
                 **options,
@@ -222,7 +216,7 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
 
     def vectors(self, collection: str, embed_key: str, uids: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:
         """Uids and vectors `[n, dim] float32` of those among some nodes that have one; `[0, 0]`: none has."""
-        field = self._field(embed_key)
+        field = self._collections.field(embed_key)
         rows: list[Mapping[str, Any]] = []
         for start in range(0, len(uids) if self._open(collection) is not None else 0, _BATCH):
             rows += self._read(
@@ -239,29 +233,29 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
     def persist(self) -> None:
         """Make sure that what was written outlasts this process; searches are slow until `finish`."""
         with self._guard:
-            for collection in sorted(self._written):
+            for collection in sorted(self._collections.unfinished):
                 with self._writing(f"flushing collection '{collection}'"):
                     self._backend.persist(self._client, self._backend.name(collection))
 
     def finish(self) -> None:
         """Flush what was written and see to it that it is indexed: other rows are searched fifty times slower."""
         with self._guard:
-            for collection in sorted(self._written):
+            for collection in sorted(self._collections.unfinished):
                 name = self._backend.name(collection)
                 with self._writing(f"building the index of collection '{collection}'"):
                     self._backend.flush(self._client, name)
                     rows = self.count_vectors(collection)
                     if rows:
-                        self._build_missing(collection, self._indices[collection], rows)
+                        self._collections.build(self._client, collection, rows)
                     self._backend.settle(self._client, name)
-                self._written.discard(collection)
+                self._collections.unfinished.discard(collection)
 
     def close(self) -> None:
         """Close the connection, and free a folder for the next client."""
         with self._guard:
             client, self._milvus = self._milvus, None
             self._forget()
-            self._written.clear()
+            self._collections.unfinished.clear()
             if client is not None:
                 client.close()
                 self._backend.close()
@@ -312,20 +306,17 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
             raise
 
     def _forget(self) -> None:
-        self._indices = {}
+        self._collections.forget()
         self._in_step = set()
 
     def _changes(self, collection: str) -> None:
-        self._written.add(collection)
+        self._collections.unfinished.add(collection)
         self._backend.wrote(collection)
-
-    def _field(self, key: str) -> str:
-        return self._backend.field(EMBED_PREFIX + key)
 
     def _row(self, segment: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
         embedding = segment["embedding"]
         empty = {key for key in keys if isinstance(embedding[key], Mapping) and not embedding[key]}
-        vectors = {self._field(key): _NO_WEIGHTS if key in empty else embedding[key] for key in keys}
+        vectors = {self._collections.field(key): _NO_WEIGHTS if key in empty else embedding[key] for key in keys}
         row = {"uid": segment["uid"], RAG_DOC_ID: segment["doc_id"], **vectors}
         if self._doc_fields:
             row[DOC_FIELDS] = held_fields(segment.get("global_meta") or {}, self._doc_fields)
@@ -343,82 +334,10 @@ class StrictMilvusStore(VectorsOnly, MilvusStore):  # type: ignore[misc]
 
     def _open(self, collection: str) -> dict[str, MilvusIndex] | None:
         """The collection's indices by embedding, asked for once; None when nothing was written."""
-        if (known := self._indices.get(collection)) is not None:
+        if (known := self._collections.known(collection)) is not None:
             return known
         with self._guard, self._doing(f"opening collection '{collection}'"):
-            if collection in self._indices:
-                return self._indices[collection]
-            name, call = self._backend.name(collection), self._backend.call
-            if not self._client.has_collection(name, **call):
-                return None
-            fields = self._client.describe_collection(name, **call)["fields"]
-            indices = {}
-            for field in fields:
-                key = self._backend.embedding(field["name"]).removeprefix(EMBED_PREFIX)
-                if self._field(key) == field["name"]:
-                    sparse = field["type"] == FieldType.SPARSE_FLOAT_VECTOR
-                    indices[key] = index_for(self._wanted, key, sparse, self._backend.indices)
-                    self._dims[collection, key] = int(field["params"].get("dim", 0))
-            self._check_built(collection, indices)
-            self._load(collection, indices)
-            return indices
-
-    def _check_built(self, collection: str, indices: Mapping[str, MilvusIndex]) -> None:
-        name, call = self._backend.name(collection), self._backend.call
-        built = set(self._client.list_indexes(name, **call))
-        for key, index in indices.items():
-            if self._field(key) not in built:
-                self._written.add(collection)
-                continue
-            described = self._client.describe_index(name, self._field(key), **call)
-            found, wanted = (described["index_type"], described["metric_type"]), (index.index_type, index.metric_type)
-            if found != wanted:
-                raise StoreError(
-                    f"{self.place}: the index of collection '{collection}' was built as {' '.join(found)}, and "
-                    f"{' '.join(wanted)} is configured. Delete it and ingest again, or configure the index that it has."
-                )
-
-    def _create(self, collection: str, embedding: Mapping[str, Any]) -> None:
-        """A collection with a field for every embedding."""
-        table = self._backend.indices
-        indices = {k: index_for(self._wanted, k, isinstance(v, Mapping), table) for k, v in embedding.items()}
-        with self._doing(f"creating collection '{collection}'"):
-            if any(isinstance(vector, Mapping) for vector in embedding.values()):
-                self._backend.check_sparse(self._client)
-            schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-            schema.add_field("uid", FieldType.VARCHAR, is_primary=True, max_length=512)
-            schema.add_field(RAG_DOC_ID, FieldType.VARCHAR, max_length=512)
-            if self._doc_fields:
-                schema.add_field(DOC_FIELDS, FieldType.JSON)
-            for key, vector in sorted(embedding.items()):
-                if isinstance(vector, Mapping):
-                    schema.add_field(self._field(key), FieldType.SPARSE_FLOAT_VECTOR)
-                else:
-                    schema.add_field(self._field(key), FieldType.FLOAT_VECTOR, dim=len(vector))
-                    self._dims[collection, key] = len(vector)
-                    indices[key].building(len(vector))  # refuses now what would fail later
-            self._client.create_collection(self._backend.name(collection), schema=schema, **self._backend.call)
-            self._load(collection, indices)
-
-    def _load(self, collection: str, indices: dict[str, MilvusIndex]) -> None:
-        """Make the collection searchable; a server wants an index for that."""
-        if self._backend.index_first:
-            self._build_missing(collection, indices)
-        self._backend.load(self._client, self._backend.name(collection))
-        self._indices[collection] = indices
-
-    def _build_missing(self, collection: str, indices: Mapping[str, MilvusIndex], rows: int | None = None) -> None:
-        name, call = self._backend.name(collection), self._backend.call
-        built = set(self._client.list_indexes(name, **call))
-        for key, index in indices.items():
-            field = self._field(key)
-            if field in built:
-                continue
-            params = self._client.prepare_index_params()
-            kind = {"index_type": index.index_type, "metric_type": index.metric_type}
-            params.add_index(field, **kind, params=index.building(self._dims.get((collection, key), 0), rows))
-            # Not sync: `settle` waits, better than pymilvus does.
-            self._client.create_index(name, params, sync=False, **call)
+            return self._collections.open(self._client, collection)
 
 
 def _backend(uri: str, client_kwargs: Mapping[str, Any], server: Mapping[str, Any] | None) -> Backend:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from confrag.build.private import root_logger_kept
+from confrag.build.private.imports import root_logger_kept
 from confrag.errors import ConfragError, ServiceError
 from confrag.registry.indices import IndexTable
 

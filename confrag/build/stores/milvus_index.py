@@ -9,6 +9,8 @@ from typing import Any
 from confrag.errors import UserError, nearest
 from confrag.registry.indices import METRICS, MILVUS_FILE, IndexTable
 
+IndexKwargs = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+"""LazyLLM's: what is asked for, or a list of it by `embed_key`."""
 _KEYS = ("embed_key", "index_type", "metric_type", "params", "search_params")
 _DEFAULT_PARAMS: dict[str, dict[str, Any]] = {
     "HNSW": {"M": 16, "efConstruction": 200},
@@ -72,7 +74,7 @@ class MilvusIndex:
 
 
 def index_for(
-    index_kwargs: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+    index_kwargs: IndexKwargs,
     embed_key: str,
     sparse: bool,
     table: IndexTable = MILVUS_FILE,

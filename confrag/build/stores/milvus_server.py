@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from confrag.build.private import root_logger_kept
+from confrag.build.private.imports import root_logger_kept
 from confrag.build.stores.failures import failing
 from confrag.build.stores.milvus_client import Backend, MilvusClient, hush
 from confrag.errors import StoreError

@@ -13,7 +13,7 @@ from typing import Any
 
 from lazyllm.tools.rag import DocNode, NodeTransform, SentenceSplitter
 
-from confrag.build.private import set_pieces
+from confrag.build.private.nodes import set_pieces
 
 __all__ = ["Sized", "markdown", "recursive", "sentence_splitter"]
 

@@ -6,6 +6,7 @@ import { conversationList } from "./conversation_list.js";
 import { fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { icon, logo } from "./icons.js";
+import { threadScroll } from "./thread_scroll.js";
 import { turnElement } from "./turn.js";
 
 const drafts = {};
@@ -16,16 +17,11 @@ export function chat(main, { conversations, stats }, id) {
   conversations.show(id);
   const thread = h("div", { class: "thread", id: "thread", tabindex: -1 });
   const spoken = h("div", { class: "sr-only", role: "log", "aria-live": "polite", "aria-label": t("chat.answer") });
-  const scroller = h("div", { class: "thread-scroll" }, thread);
+  const scroll = threadScroll(thread);
   const form = composer({ ask, stop: () => conversations.stop(), fields: stats?.doc_fields ?? {}, drafts });
   const list = conversationList(conversations);
-  const menu = h(
-    "button",
-    { class: "plain small menu", type: "button", "aria-controls": "conversations", onclick: () => list.toggle() },
-    icon("list"),
-    t("conversations"),
-  );
-  const title = h("p", { class: "chat-title" });
+  const heading = h("h1", { class: "sr-only" });
+  const title = h("p", { class: "chat-title", "aria-hidden": "true" });
   const fresh = h("a", { class: "button plain small menu", href: "#/chat", "aria-label": t("chat.new") }, icon("plus"));
   fill(
     main,
@@ -36,10 +32,11 @@ export function chat(main, { conversations, stats }, id) {
       h(
         "section",
         { class: "talk", "aria-label": t("nav.chat") },
-        h("div", { class: "talk-head" }, menu, title, fresh),
-        scroller,
+        heading,
+        h("div", { class: "talk-head" }, list.menu, title, fresh),
+        scroll.element,
         spoken,
-        form.element,
+        h("div", { class: "talk-foot" }, scroll.button, form.element),
       ),
     ),
   );
@@ -53,13 +50,12 @@ export function chat(main, { conversations, stats }, id) {
     conversations.ask(query, filters);
     history.replaceState(null, "", `#/chat/${conversations.open.id}`);
     draw();
-    scroller.scrollTop = scroller.scrollHeight;
+    scroll.toEnd();
     if (!hovers) document.activeElement.blur(); // the keyboard of a phone would cover half of the answer
   }
 
   function draw() {
     const turns = conversations.open?.turns ?? [];
-    title.textContent = conversations.open?.title ?? "";
     elements = new Map(turns.map((turn) => [turn, element(turn)]));
     fill(thread, turns.length ? [...elements.values()] : welcome(stats, (query) => ask(query, { ...drafts.filters })));
     form.running(Boolean(conversations.running));
@@ -95,15 +91,21 @@ export function chat(main, { conversations, stats }, id) {
     said = Math.max(said, end);
   }
 
-  const listed = () => list.draw();
+  function listed() {
+    list.draw();
+    heading.textContent = title.textContent = conversations.open?.title ?? "";
+    heading.hidden = !conversations.open; // the welcome has its own
+  }
+
   conversations.addEventListener("turn", changed);
   conversations.addEventListener("list", listed);
   draw();
-  list.draw();
-  scroller.scrollTop = scroller.scrollHeight;
+  listed();
+  scroll.toEnd();
   if (hovers) form.focus();
   return () => {
     cancelAnimationFrame(frame);
+    list.end();
     conversations.removeEventListener("turn", changed);
     conversations.removeEventListener("list", listed);
   };

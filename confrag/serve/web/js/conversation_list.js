@@ -1,12 +1,13 @@
 // The list of conversations beside the chat; on a phone a drawer.
 
+import { cover } from "./cover.js";
 import { asked, confirmed } from "./dialogs.js";
-import { fill, h } from "./dom.js";
+import { h, refill } from "./dom.js";
 import { moment } from "./format.js";
 import { t } from "./i18n.js";
 import { icon } from "./icons.js";
 
-/** The element, `draw()`, and `toggle()` for the drawer. */
+/** The element, `draw()`, the `menu` button that opens the drawer, and `end()`. */
 export function conversationList(conversations) {
   const items = h("ul", { class: "conversation-items" });
   const clear = h(
@@ -28,18 +29,43 @@ export function conversationList(conversations) {
     clear,
   );
 
-  function toggle(open = !element.classList.contains("open")) {
+  const menu = h(
+    "button",
+    {
+      class: "plain small menu",
+      type: "button",
+      "aria-controls": "conversations",
+      "aria-expanded": "false",
+      onclick: () => toggle(true),
+    },
+    icon("list"),
+    t("conversations"),
+  );
+  let uncover = () => {};
+
+  function toggle(open) {
+    if (open === element.classList.contains("open")) return;
     element.classList.toggle("open", open);
-    if (open) element.querySelector("a").focus();
+    menu.setAttribute("aria-expanded", String(open));
+    uncover();
+    uncover = () => {};
+    if (open) {
+      uncover = cover(...["skip", "top"].map((id) => document.getElementById(id)), element.nextElementSibling);
+      document.addEventListener("keydown", escaped);
+      element.querySelector("a").focus();
+    } else {
+      document.removeEventListener("keydown", escaped);
+      menu.focus();
+    }
+  }
+
+  function escaped(event) {
+    if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
+    event.stopPropagation(); // the answer goes on
+    toggle(false);
   }
 
   element.addEventListener("click", (event) => event.target === element && toggle(false)); // beside the drawer
-  element.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && element.classList.contains("open")) {
-      event.stopPropagation();
-      toggle(false);
-    }
-  });
 
   async function clearAll() {
     if (!(await confirmed(t("conversations.clear"), t("conversations.clear.text"), t("delete")))) return;
@@ -68,7 +94,7 @@ export function conversationList(conversations) {
 
   function draw() {
     clear.hidden = !conversations.all.length;
-    fill(
+    refill(
       items,
       conversations.all.length
         ? conversations.all.map(item)
@@ -80,7 +106,7 @@ export function conversationList(conversations) {
     const open = conversation === conversations.open;
     return h(
       "li",
-      { class: open ? "conversation open" : "conversation" },
+      { class: open ? "conversation open" : "conversation", "data-id": conversation.id },
       h(
         "a",
         { href: `#/chat/${conversation.id}`, "aria-current": open ? "page" : null, onclick: () => toggle(false) },
@@ -116,7 +142,7 @@ export function conversationList(conversations) {
     );
   }
 
-  return { element, draw, toggle };
+  return { element, draw, menu, end: () => toggle(false) };
 }
 
 function go(id) {

@@ -16,7 +16,7 @@ export function openDialog(title, body, { wide = false } = {}) {
       result = value;
       dialog.close();
     };
-    const heading = h("h2", { id: "dialog-title" }, title);
+    const heading = h("h2", { class: "clamped", id: "dialog-title", title }, title);
     const dismiss = h(
       "button",
       { class: "quiet round", type: "button", "aria-label": t("close"), onclick: () => close() },

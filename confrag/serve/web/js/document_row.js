@@ -30,7 +30,7 @@ export function documentRow(document_, actions) {
           title: t("documents.read", { name }),
           onclick: () => showDocument(id, name),
         },
-        name,
+        h("span", { class: "clamped" }, name),
       ),
       h("p", { class: "document-facts" }, facts(document_)),
       status === "failed" && h("p", { class: "reason" }, document_.reason || t("documents.no_reason")),
@@ -50,7 +50,7 @@ export function documentRow(document_, actions) {
 }
 
 function facts({ size: bytes, modified, origin, nodes = {} }) {
-  const counts = Object.entries(nodes).map(([group, count]) => `${number(count)} ${group}`);
+  const counts = Object.entries(nodes).map(([group, count]) => `${number(count)}\u00a0${group}`);
   return [size(bytes ?? 0), modified && moment(modified), t(`origin.${origin}`), ...counts].filter(Boolean).join(" · ");
 }
 

@@ -3,7 +3,8 @@
 import { api } from "./api.js";
 import { confirmed, notice } from "./dialogs.js";
 import { documentRow } from "./document_row.js";
-import { debounced, fill, h } from "./dom.js";
+import { debounced, fill, h, refill } from "./dom.js";
+import { number } from "./format.js";
 import { t } from "./i18n.js";
 import { icon } from "./icons.js";
 import { problemCard, report } from "./problems.js";
@@ -17,11 +18,12 @@ const STATUSES = ["waiting", "working", "success", "failed"];
 /** Show the documents. Returns what ends the view. */
 export function documents(main, { about, stats, groups }) {
   const asked = { search: "", status: "", offset: 0 };
-  const table = h("div", { class: "rows", role: "list", "aria-label": t("nav.documents") }, skeletons());
+  const table = h("div", { class: "rows", role: "list", "aria-label": t("nav.documents"), tabindex: -1 }, skeletons());
   const state = h("div", { class: "ingest", role: "status" });
   const pages = h("nav", { class: "pages", "aria-label": t("pages") });
   const hidden = h("div", { class: "hidden-files" });
   const total = h("span", { class: "count" });
+  const told = h("p", { class: "sr-only", role: "status" });
   let shown = "";
   let busy = true;
   let over = false;
@@ -93,13 +95,12 @@ export function documents(main, { about, stats, groups }) {
   }
 
   function draw(found) {
-    const focused = document.activeElement?.closest?.("[data-id]")?.dataset.id;
-    total.textContent = String(found.total);
+    total.textContent = number(found.total);
+    told.textContent = asked.search || asked.status ? t("documents.found", { n: found.total }) : "";
     fill(state, ingestState(found.ingest));
-    fill(table, found.documents.length ? found.documents.map((each) => documentRow(each, actions)) : empty());
+    refill(table, found.documents.length ? found.documents.map((each) => documentRow(each, actions)) : empty());
     fill(hidden, hiddenFiles(found.hidden ?? []));
     fill(pages, pageButtons(found.total));
-    if (focused) table.querySelector(`[data-id="${CSS.escape(focused)}"] button`)?.focus();
   }
 
   function empty() {
@@ -146,9 +147,11 @@ export function documents(main, { about, stats, groups }) {
 
   function pageButtons(count) {
     if (count <= PAGE && !asked.offset) return null;
-    const to = (offset) => () => {
+    const to = (offset) => async () => {
       asked.offset = offset;
-      refresh();
+      await refresh();
+      table.focus({ preventScroll: true }); // the button has been drawn anew, and may not be usable any more
+      toolbar.scrollIntoView();
     };
     return [
       h(
@@ -202,6 +205,7 @@ export function documents(main, { about, stats, groups }) {
     refresh();
   }
 
+  const toolbar = h("div", { class: "toolbar" }, h("label", { class: "search" }, icon("search"), search), statuses);
   const box = uploads({ stats, write: about.ui.write, done: refresh, target: main });
   fill(
     main,
@@ -211,7 +215,8 @@ export function documents(main, { about, stats, groups }) {
       h("div", { class: "page-head" }, h("h1", {}, t("nav.documents"), total), box.button),
       box.element,
       state,
-      h("div", { class: "toolbar" }, h("label", { class: "search" }, icon("search"), search), statuses),
+      toolbar,
+      told,
       table,
       pages,
       hidden,

@@ -19,6 +19,24 @@ export function fill(element, ...children) {
   return element;
 }
 
+/**
+ * Replace what an element holds, with the focus kept: on the same control of the child with the same `data-id`, or of
+ * the one that has come into its place.
+ */
+export function refill(element, ...children) {
+  const controls = (item) => [...(item?.querySelectorAll("a, button") ?? [])];
+  const items = () => [...element.querySelectorAll("[data-id]")];
+  const before = items();
+  const row = before.findIndex((item) => item.contains(document.activeElement));
+  const place = controls(before[row]).indexOf(document.activeElement);
+  fill(element, ...children);
+  if (place < 0) return;
+  const after = items();
+  const item = after.find(({ dataset }) => dataset.id === before[row].dataset.id) ?? after[Math.min(row, after.length - 1)];
+  const usable = controls(item).filter((control) => !control.disabled);
+  (usable.find((control) => control === controls(item)[place]) ?? usable[0])?.focus({ preventScroll: true });
+}
+
 /** Call `work` once `pause` milliseconds after the last call. */
 export function debounced(work, pause = 250) {
   let timer;

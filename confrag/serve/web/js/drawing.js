@@ -10,6 +10,7 @@ import { routesOf } from "./sources.js";
 const NAME = "620 13px";
 const DETAIL = "400 11.5px";
 const PILL = "600 11px";
+const WIDEST = 300;
 const FAMILIES = {
   corpus: "data",
   node_group: "data",
@@ -35,6 +36,8 @@ export function drawing({ nodes, edges }, answer, space) {
     gap: slim ? 14 : 28,
     layerGap: slim ? 30 : 40,
   };
+  const least = layered(nodes, edges, box).width;
+  if (!slim) box.nodeWidth = Math.min(WIDEST, Math.max(box.nodeWidth, Math.floor((box.nodeWidth * space) / least)));
   const { width, height, places, ways } = layered(nodes, edges, box);
   const scale = Math.min(1, Math.max(space / width, 0.62)); // smaller could not be read: the rest is panned to
   const times = timesOf(nodes, answer);

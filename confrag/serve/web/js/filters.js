@@ -131,22 +131,26 @@ function inputs(type, condition, put, name) {
   }
   if (type in ORDERED) {
     const bound = (operator, key) =>
-      h("input", {
-        type: ORDERED[type],
-        step: type === "float" ? "any" : null,
-        value: condition?.[operator] ?? "",
-        placeholder: t(key),
-        "aria-label": `${name} ${t(key)}`,
-        onchange: (event) => {
-          const { [operator]: _, ...rest } = condition ?? {};
-          condition =
-            event.target.value === ""
-              ? rest
-              : { ...rest, [operator]: type === "date" ? event.target.value : Number(event.target.value) };
-          put(Object.keys(condition).length ? condition : null);
-        },
-      });
-    return h("div", { class: "bounds" }, bound(">=", "filter.from"), bound("<=", "filter.to"));
+      h(
+        "label",
+        { class: "bound" },
+        t(key),
+        h("input", {
+          type: ORDERED[type],
+          step: type === "float" ? "any" : null,
+          value: condition?.[operator] ?? "",
+          "aria-label": `${name} ${t(key)}`,
+          onchange: (event) => {
+            const { [operator]: _, ...rest } = condition ?? {};
+            condition =
+              event.target.value === ""
+                ? rest
+                : { ...rest, [operator]: type === "date" ? event.target.value : Number(event.target.value) };
+            put(Object.keys(condition).length ? condition : null);
+          },
+        }),
+      );
+    return h("div", { class: `bounds ${type}` }, bound(">=", "filter.from"), bound("<=", "filter.to"));
   }
   const texts = Array.isArray(condition?.in ?? condition) ? (condition?.in ?? condition).join(", ") : (condition ?? "");
   return h("input", {

@@ -104,7 +104,7 @@ function lastQuestion(answer) {
                 h(
                   "button",
                   { type: "button", onclick: () => showSource(source) },
-                  h("span", { class: "route-file" }, source.file),
+                  h("span", { class: "route-file clamped", title: source.file }, source.file),
                   routesOf(source).map((route) => h("span", { class: "chip route" }, route)),
                 ),
               ),

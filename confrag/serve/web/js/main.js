@@ -4,7 +4,7 @@ import { api, session } from "./api.js";
 import { chat } from "./chat.js";
 import { Conversations } from "./conversations.js";
 import { documents } from "./documents.js";
-import { fill } from "./dom.js";
+import { fill, h } from "./dom.js";
 import { graph } from "./graph.js";
 import { aboutService, header, tokenDialog } from "./header.js";
 import { declareLanguage, languages, t } from "./i18n.js";
@@ -41,7 +41,7 @@ function show() {
   document.title = `${t(`nav.${view}`)} · ${context.about?.name ?? "confrag"}`;
   document.body.dataset.view = view;
   main.setAttribute("aria-label", t(`nav.${view}`));
-  if (!context.about) fill(main, problemCard({ status: 0 }, begin));
+  if (!context.about) fill(main, h("div", { class: "page" }, problemCard({ status: 0 }, begin)));
   else end = VIEWS[view](main, context, id);
   if (shown && view !== shown && view !== "chat") main.focus({ preventScroll: true });
   if (view !== shown) main.scrollTop = 0;

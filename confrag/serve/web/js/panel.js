@@ -1,6 +1,7 @@
 // The panel at the side, which shows a document at a passage.
 
 import { api } from "./api.js";
+import { cover } from "./cover.js";
 import { fill, h } from "./dom.js";
 import { plain } from "./format.js";
 import { t } from "./i18n.js";
@@ -12,6 +13,7 @@ const MOST_PAGES = 50;
 const panel = document.getElementById("panel");
 let opener = null;
 let reading = null;
+let uncover = () => {};
 
 /** Open a document at the passage of a source `{id, file, file_id, group, text, metadata}`. */
 export async function showSource(source) {
@@ -37,6 +39,7 @@ export function closePanel() {
   if (panel.hidden) return false;
   reading?.abort();
   panel.hidden = true;
+  uncover();
   document.body.classList.remove("with-panel");
   if (opener?.isConnected) opener.focus();
   return true;
@@ -45,7 +48,7 @@ export function closePanel() {
 function open(title, subtitle) {
   reading?.abort();
   if (panel.hidden) opener = document.activeElement;
-  const heading = h("h2", { tabindex: -1, id: "panel-title" }, title);
+  const heading = h("h2", { class: "clamped", tabindex: -1, id: "panel-title", title }, title);
   const body = h(
     "div",
     { class: "panel-body", tabindex: 0, "aria-labelledby": "panel-title", role: "region" },
@@ -73,6 +76,8 @@ function open(title, subtitle) {
   // The column has become narrower and its text longer: what was clicked stays where it was.
   const scroller = opener.closest(".thread-scroll");
   if (scroller) scroller.scrollTop += opener.getBoundingClientRect().top - before;
+  uncover();
+  uncover = cover(...["skip", "top", "main"].map((id) => document.getElementById(id)));
   heading.focus();
   return body;
 }

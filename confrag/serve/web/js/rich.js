@@ -1,11 +1,16 @@
-// The little that answers are formatted with, as elements: paragraphs, lists, headings, code, bold, italics, citations.
+// What answers are formatted with, as elements: paragraphs, lists, tables, quotes, headings, rules, code, bold, italics,
+// citations.
 // Everything else, HTML before all, is text.
 
 import { h } from "./dom.js";
 
 const FENCE = /^```/;
-const ITEM = /^\s*(?:[-*•]|(\d{1,3})[.)])\s+(.*)$/;
+const ITEM = /^(\s*)(?:[-*•]|(\d{1,3})[.)])\s+(.*)$/;
 const HEADING = /^#{1,6}\s+(.*)$/;
+const QUOTE = /^>\s?(.*)$/;
+const RULE = /^\s*(?:-\s*){3,}$|^\s*(?:\*\s*){3,}$|^\s*(?:_\s*){3,}$/;
+const ROW = /^\s*\|.*\|\s*$/;
+const UNDER_HEAD = /^\s*\|(?:\s*:?-+:?\s*\|)+\s*$/;
 const INLINE =
   /(`[^`\n]+`)|(\*\*[^*\n]+\*\*)|(\*[^*\s](?:[^*\n]*[^*\s])?\*)|([[［【]\s*\d{1,3}(?:\s*[,，、;；~–—-]\s*\d{1,3})*\s*[\]］】])/g;
 
@@ -16,6 +21,9 @@ export function rich(text, cite = () => null) {
   while (lines.length) {
     const line = lines.shift();
     if (FENCE.test(line)) blocks.push(code(lines));
+    else if (RULE.test(line)) blocks.push(h("hr"));
+    else if (QUOTE.test(line)) blocks.push(quote(line, lines, cite));
+    else if (isTable(line, lines)) blocks.push(table(line, lines, cite));
     else if (ITEM.test(line)) blocks.push(list(line, lines, cite));
     else if (HEADING.test(line)) blocks.push(h("p", { class: "heading" }, inline(HEADING.exec(line)[1], cite)));
     else if (line.trim()) blocks.push(paragraph(line, lines, cite));
@@ -31,26 +39,58 @@ function code(lines) {
 }
 
 function list(first, lines, cite) {
-  const number = ITEM.exec(first)[1];
-  const items = [ITEM.exec(first)[2]];
-  while (lines.length && lines[0].trim() && !HEADING.test(lines[0]) && !FENCE.test(lines[0])) {
+  const [, indent, number, text] = ITEM.exec(first);
+  const items = [{ text, below: [] }];
+  while (lines.length && lines[0].trim() && ![HEADING, FENCE, RULE].some((begin) => begin.test(lines[0]))) {
     const item = ITEM.exec(lines[0]);
-    if (item && Boolean(item[1]) !== Boolean(number)) break;
-    if (item) items.push(item[2]);
-    else items[items.length - 1] += `\n${lines[0].trim()}`;
+    const last = items.at(-1);
+    if (item && item[1].length <= indent.length) {
+      if (Boolean(item[2]) !== Boolean(number)) break;
+      items.push({ text: item[3], below: [] });
+    } else if (item || last.below.length) last.below.push(lines[0]);
+    else last.text += `\n${lines[0].trim()}`;
     lines.shift();
   }
   return h(
     number ? "ol" : "ul",
     number ? { start: Number(number) } : {},
-    items.map((item) => h("li", {}, inline(item, cite))),
+    items.map((item) => h("li", {}, inline(item.text, cite), rich(item.below.join("\n"), cite))),
   );
+}
+
+function quote(first, lines, cite) {
+  const held = [first];
+  while (lines.length && QUOTE.test(lines[0])) held.push(lines.shift());
+  return h("blockquote", {}, rich(held.map((line) => QUOTE.exec(line)[1]).join("\n"), cite));
+}
+
+function isTable(line, lines) {
+  return ROW.test(line) && lines.length > 0 && UNDER_HEAD.test(lines[0]);
+}
+
+function table(head, lines, cite) {
+  lines.shift();
+  const rows = [];
+  while (lines.length && ROW.test(lines[0])) rows.push(lines.shift());
+  const row = (line, cell) => h("tr", {}, cells(line).map((text) => h(cell, {}, inline(text, cite))));
+  return h(
+    "div",
+    { class: "table", tabindex: 0 },
+    h("table", {}, h("thead", {}, row(head, "th")), h("tbody", {}, rows.map((line) => row(line, "td")))),
+  );
+}
+
+function cells(line) {
+  return line.trim().slice(1, -1).split("|").map((text) => text.trim());
 }
 
 function paragraph(first, lines, cite) {
   const held = [first];
-  while (lines.length && lines[0].trim() && ![ITEM, HEADING, FENCE].some((begin) => begin.test(lines[0])))
+  const others = [ITEM, HEADING, FENCE, QUOTE, RULE];
+  while (lines.length && lines[0].trim() && !others.some((begin) => begin.test(lines[0]))) {
+    if (isTable(lines[0], lines.slice(1, 2))) break;
     held.push(lines.shift());
+  }
   return h("p", {}, inline(held.join("\n"), cite));
 }
 

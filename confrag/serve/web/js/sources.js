@@ -21,10 +21,15 @@ export function citation(answer) {
     const label = t("source.open", { n: row, file: source.file });
     return h(
       "button",
-      { class: "cite", type: "button", "aria-label": label, title: source.file, onclick: () => showSource(source) },
+      { class: "cite", type: "button", "aria-label": label, title: source.file, onclick: (event) => opened(event, source, row) },
       String(row),
     );
   };
+}
+
+/** A cited number whose source is not known yet, while the answer is written. */
+export function coming(row) {
+  return h("span", { class: "cite" }, String(row));
 }
 
 /** The cards; those that the answer cites come with a mark, the rest beyond the first few behind a button. */
@@ -59,7 +64,7 @@ function card(source, row, cited) {
         class: "card-open",
         type: "button",
         title: t("source.open", { n: row, file: source.file }),
-        onclick: () => showSource(source),
+        onclick: (event) => opened(event, source, row),
       },
       h(
         "span",
@@ -68,6 +73,7 @@ function card(source, row, cited) {
         h("span", { class: "card-file" }, source.file),
         source.metadata?.page !== undefined &&
           h("span", { class: "card-page" }, t("source.page", { n: source.metadata.page })),
+        h("span", { class: "card-arrow" }, icon("chevron")),
       ),
       h("span", { class: "card-text" }, source.text),
       h(
@@ -76,10 +82,16 @@ function card(source, row, cited) {
         routesOf(source).map((route) => h("span", { class: "chip route" }, route)),
         source.score !== null && score("source.score", source.score),
         source.rerank_score !== null && score("source.rerank", source.rerank_score),
-        h("span", { class: "card-arrow" }, icon("chevron")),
       ),
     ),
   );
+}
+
+/** Show the source, and mark its card for as long as it is shown. */
+function opened({ currentTarget }, source, row) {
+  showSource(source);
+  document.querySelectorAll(".card.shown").forEach((each) => each.classList.remove("shown"));
+  currentTarget.closest(".answer").querySelectorAll(".card")[row - 1].classList.add("shown");
 }
 
 function score(key, value) {

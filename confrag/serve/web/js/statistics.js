@@ -92,7 +92,7 @@ function cache(figures) {
   const rows = { hits, misses, entries, evictions, saved_tokens: tokens };
   return h(
     "section",
-    { class: "surface" },
+    { class: "surface high" },
     title,
     h(
       "div",

@@ -7,17 +7,18 @@ import { icon } from "./icons.js";
 import { notice } from "./dialogs.js";
 import { problemCard } from "./problems.js";
 import { rich } from "./rich.js";
-import { citation, sourceCards } from "./sources.js";
+import { citation, coming, sourceCards } from "./sources.js";
 
 /** The element of a turn. `retry` is offered where it can be asked again: null elsewhere. */
 export function turnElement(turn, retry) {
+  const asking = turn.state === "asking";
   return h(
     "article",
     { class: `turn ${turn.state}` },
     h(
       "div",
       { class: "question" },
-      h("h3", { class: "sr-only" }, t("chat.you")),
+      h("h2", { class: "sr-only" }, t("chat.you")),
       h("p", { class: "bubble", dir: "auto" }, turn.query),
       Object.keys(turn.filters ?? {}).length > 0 &&
         h(
@@ -31,16 +32,16 @@ export function turnElement(turn, retry) {
     ),
     h(
       "div",
-      { class: "answer", "aria-busy": String(turn.state === "asking") },
-      h("h3", { class: "sr-only" }, t("chat.answer")),
-      turn.answer && badges(turn.answer),
-      turn.state === "asking" && !turn.text && waiting(),
-      turn.text && h("div", { class: "answer-text", dir: "auto" }, rich(turn.text, citation(turn.answer))),
-      turn.state === "asking" && turn.text && h("span", { class: "caret", "aria-hidden": "true" }),
+      { class: "answer", "aria-busy": String(asking) },
+      h("h2", { class: "sr-only" }, t("chat.answer")),
+      asking && !turn.text && waiting(),
+      turn.text && h("div", { class: "answer-text", dir: "auto" }, rich(turn.text, asking ? coming : citation(turn.answer))),
       turn.state === "stopped" && h("p", { class: "muted small" }, t("chat.stopped")),
       turn.state === "failed" && problemCard(turn.problem, retry),
+      // Below the text: what is known only now would push it away from who reads it.
+      turn.answer && badges(turn.answer),
       turn.answer && sourceCards(turn.answer),
-      turn.state !== "asking" && foot(turn, retry),
+      !asking && foot(turn, retry),
     ),
   );
 }

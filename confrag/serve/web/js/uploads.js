@@ -126,11 +126,9 @@ function rowOf(file) {
     "li",
     { class: "upload" },
     icon("file"),
-    h("span", { class: "upload-name" }, file.name),
-    h("span", { class: "muted small" }, size(file.size)),
-    bar,
-    state,
+    h("span", { class: "upload-name clamped", title: file.name }, file.name),
     dismiss,
+    h("span", { class: "upload-line" }, h("span", { class: "upload-size" }, size(file.size)), bar, state),
   );
   const end = (kind, text) => {
     element.classList.add(kind);

@@ -1,4 +1,4 @@
-"""The circumstances of a figure: the machine, and the versions of what was measured."""
+"""Where figures were taken: the machine, and the versions of what they depend on."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import psutil
+
 __all__ = ["machine", "versions"]
 
 
-def machine() -> dict[str, str | float]:
-    """System, processor, cores, memory in GB, and the mean load of the last minute, where they can be found out."""
-    found: dict[str, str | float] = {"system": platform.platform(), "processor": _processor()}
-    found["cores"] = os.cpu_count() or 1
-    with suppress(AttributeError, ValueError, OSError):
-        found["memory_gb"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
-    with suppress(AttributeError, OSError):
-        found["load_1min"] = round(os.getloadavg()[0], 1)
+def machine(*, load: bool = False) -> dict[str, str | float]:
+    """Processor, cores, memory in GB and system.
+
+    Args:
+        load: add the mean load of the last minute, where the system knows it: times depend on it, results do not.
+    """
+    found: dict[str, str | float] = {
+        "cpu": _processor(),
+        "cores": os.cpu_count() or 1,
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "platform": platform.platform(),
+    }
+    if load:
+        with suppress(AttributeError, OSError):
+            found["load_1min"] = round(os.getloadavg()[0], 1)
     return found
 
 
