@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from confrag.cli.output import say
 from confrag.errors import ConfragError, UserError, chain, nearest
@@ -64,6 +66,7 @@ def dispatch(arguments: list[str]) -> int:
     Raises:
         KeyboardInterrupt: it was interrupted, whatever a library has made of that.
     """
+    _prepare_streams()
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -107,6 +110,17 @@ def _run(arguments: list[str]) -> int:
         return 0
     code: int = getattr(module, verb)(arguments[1:])
     return code
+
+
+def _prepare_streams() -> None:
+    """Text always comes out: with question marks for letters that an encoding lacks; nowhere, where that is closed."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w")
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _refused(error: Exception) -> ConfragError | None:

@@ -15,13 +15,15 @@ def questions_of(config: Config) -> list[str]:
     """All of them, those of ``query`` first.
 
     Raises:
-        UserError: an empty question, or a file that cannot be read.
+        UserError: an empty question, one that is no Unicode, or a file that cannot be read.
     """
     questions = list(config.query or ())
     if config.queries_file:
         questions += read_questions(Path(config.queries_file).expanduser())
     if any(not question.strip() for question in questions):
         raise UserError("query: the question is empty")
+    if any("\ud800" <= character <= "\udfff" for question in questions for character in question):
+        raise UserError("query: not UTF-8; the terminal's encoding (LANG, LC_ALL) should be UTF-8")
     return questions
 
 

@@ -167,7 +167,8 @@ def _costs(job: Job) -> dict[str, Any]:
     return {
         "latency_ms": {stage: dict(value) for stage, value in (document.get("latency_ms") or {}).items()},
         "tokens_per_query": sum(tokens.values()) / answered if tokens else None,
-        "cost_per_1000": cost["amount"] / answered * 1000 if cost else None,
+        # Equal costs stay equal: quotients differ in their last digits.
+        "cost_per_1000": float(f"{cost['amount'] / answered * 1000:.12g}") if cost else None,
         "currency": cost.get("currency"),
         "cache_hit_rate": cache.get("hit_rate"),
         "embedded": (document.get("corpus") or {}).get("embedded"),

@@ -86,15 +86,19 @@ def difference_axis(jobs: Sequence[Mapping[str, Any]], key: str) -> Axis:
 
 
 def pareto_chart(data: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Quality over latency: axes, points with their labels, and the steps of the front; None without latencies."""
+    """Quality over latency: axes, points with their labels, and the steps of the front; None below two points."""
     metric = data["metric"]
     jobs = [j for j in data["jobs"] if (j["latency_ms"].get("total") or {}).get("p50") and metric in j["metrics"]]
-    if not jobs:
+    if len(jobs) < 2:
         return None
     latencies = [job["latency_ms"]["total"]["p50"] for job in jobs]
     means = [job["metrics"][metric]["mean"] for job in jobs]
     span = (_LEFT, WIDTH - _RIGHT)
-    x = logarithmic(latencies, *span) if max(latencies) > 5 * min(latencies) else linear(latencies, *span)
+    x = (
+        logarithmic(latencies, *span)
+        if max(latencies) > 5 * min(latencies)
+        else linear([0, *latencies], *span, bounds=(0, math.inf))
+    )
     y = linear(means, HEIGHT - _BOTTOM, _TOP)
     priced = "cost_per_1000" in data["pareto"]["axes"]
     dearest = max((job["cost_per_1000"] for job in jobs), default=0) if priced else 0

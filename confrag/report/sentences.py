@@ -93,11 +93,15 @@ def median_ms(job: Mapping[str, Any]) -> Any:
 
 def _leaderboard(data: Mapping[str, Any]) -> str:
     n = data["queries_compared"]
-    return (
+    text = (
         f"Each dot is the mean over {counted(n, 'query', 'queries')}, its bar the 95 % confidence interval: where the "
-        "mean of another draw of such queries would lie. Configurations of one group do not differ significantly from "
-        "the first of that group. Bars of the same queries may overlap and differ all the same, as the tests below "
-        "compare query by query."
+        "mean of another draw of such queries would lie."
+    )
+    if len(data["jobs"]) == 1:
+        return text
+    return (
+        f"{text} Configurations of one group do not differ significantly from the first of that group. Bars of the "
+        "same queries may overlap and differ all the same, as the tests below compare query by query."
     )
 
 
@@ -116,8 +120,6 @@ def _pareto(data: Mapping[str, Any]) -> str:
     found = data["pareto"]["front"]
     if not found:
         return "No latency was measured."
-    if len(data["jobs"]) == 1:
-        return "Up is better, left is faster."
     if len(found) == len(data["jobs"]):
         return "Up is better, left is faster. All configurations are on the front: each gain has its price."
     who = f"{found[0]} alone is" if len(found) == 1 else f"{len(found)} of {len(data['jobs'])} configurations are"

@@ -72,9 +72,8 @@ def _better(data: Mapping[str, Any]) -> str:
     if alike:
         parts.append(f"{alike} scores alike on every query" if alike == 1 else f"{alike} score alike on every query")
     if open_:
-        parts.append(
-            f"the difference to {open_ if worse or alike else 'the others'} may be chance: {queries} do not tell"
-        )
+        whom = str(open_) if worse or alike else "the other" if open_ == 1 else "the others"
+        parts.append(f"the difference to {whom} may be chance: {queries} do not tell")
     text = "; ".join(parts)
     if not worse:
         text = f"That is not shown. {text[0].upper()}{text[1:]}"

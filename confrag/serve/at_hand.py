@@ -8,26 +8,22 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from confrag.build.cache.policy import AnswerCache, Looked
 from confrag.serve.metrics import Metrics
 
 __all__ = ["AtHand", "remember"]
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
-
 End = Callable[[float, str], str]
 """From the time that an answer took, in milliseconds, and the id of the request to the end of the answer's JSON."""
 
-PATHS = frozenset({"/api/ask", "/v1/chat/completions"})
+_PATHS = frozenset({"/api/ask", "/v1/chat/completions"})
 """Of the routes that call `remember`."""
 _MOST_BYTES = 32 * 2**20
 """Of all requests and answers that are remembered."""
@@ -52,8 +48,8 @@ def remember(request: Request, looked: Looked, answer: Mapping[str, Any], end: E
         answer: what all such answers have in common; the very last of its numbers is the time that each takes.
         end: gives what comes after the beginning: that time, and the members that differ.
     """
-    if kept := getattr(request.state, "remember", None):
-        kept(looked, answer, end, request.scope["route"])
+    if keep := getattr(request.state, "remember", None):
+        keep(looked, answer, end, request.scope["route"])
 
 
 class AtHand:
@@ -72,8 +68,8 @@ class AtHand:
         self._kept: OrderedDict[tuple[str, bytes], _Kept] = OrderedDict()
         self._bytes = 0
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in PATHS or scope["method"] != "POST":
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in _PATHS or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
         begun = time.perf_counter()
@@ -107,7 +103,7 @@ class AtHand:
     def _forget(self, key: tuple[str, bytes]) -> None:
         self._bytes -= len(key[1]) + len(self._kept.pop(key).start)
 
-    async def _send(self, kept: _Kept, scope: MutableMapping[str, Any], send: Send, begun: float) -> None:
+    async def _send(self, kept: _Kept, scope: Scope, send: Send, begun: float) -> None:
         scope["route"] = kept.route
         seconds = time.perf_counter() - begun
         body = kept.start + kept.end(seconds * 1000, scope["state"]["request_id"]).encode()

@@ -140,5 +140,7 @@ def _wrong(details: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in place[1:]) or str(place[0])
     if details["type"] == "json_invalid":
         return f"the body is not JSON: {details.get('ctx', {}).get('error', '')}"
+    if details["type"] == "model_attributes_type" and len(place) == 1:
+        return f"{where}: a JSON object is expected, and the header Content-Type: application/json"
     message = str(details["msg"])
     return f"{where}: {message[0].lower()}{message[1:]}"

@@ -283,7 +283,3 @@ class Pieces(AsyncIterator[str]):
     def close(self) -> None:
         """Stop listening; the question is given up."""
         self._given_up.set()
-
-    async def aclose(self) -> None:
-        """The same, for ``contextlib.aclosing``."""
-        self.close()

@@ -62,8 +62,10 @@ def test_files_are_dropped_and_replaced(served: Served, tabs: Open) -> None:
     expect(row(page, "club-1.txt").locator(".status")).to_have_text("Ready")  # it stands beside the first
     delete(page, "club-1.txt")
     page.get_by_label("Replace documents of the same name").check()
-    page.evaluate(DROP, [box, "club.txt", FACT.replace(SECRET, "a pike")])
+    other = FACT.replace(SECRET, "a pike")
+    page.evaluate(DROP, [box, "club.txt", other])
     expect(page.locator(".upload.done")).to_have_count(3)
+    expect(row(page, "club.txt")).to_contain_text(f"{len(other)} B")  # until then it is the one before that is ready
     expect(row(page, "club.txt").locator(".status")).to_have_text("Ready")
     row(page, "club.txt").locator(".document-name").click()
     expect(page.locator("#panel .passage-text")).to_contain_text("a pike")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,11 @@ def page_of_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     for number in range(4):
         edit_rows(folder / str(number), fail if number == 0 else attack)
+    # A query that failed costs nothing.
+    first = folder / "0" / "eval.json"
+    document = json.loads(first.read_text("utf-8"))
+    document["cost"]["amount"] *= 59 / 60
+    first.write_text(json.dumps(document), "utf-8")
     results = read([folder])
     return write(build(results, baseline="map · dense"), results, folder)[0]
 

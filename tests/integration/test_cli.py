@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -95,7 +96,12 @@ def test_help_of_a_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["ls", "nope"], "there is no group 'nope'; known: conf, cache, corpus, dataset, embed, llm"),
         (["models", "pull"], "'models pull' is not understood\nusage: confrag models ls"),
         (["models", "pull", "smolm2"], "no local model is called 'smolm2'. Did you mean 'smollm2-135m'?"),
-        (["init"], "'init ' is not understood\nusage: confrag init DIR"),
+        (["run", "query=caf\udce9"], "query: not UTF-8; the terminal's encoding (LANG, LC_ALL) should be UTF-8"),
+        (["run", "conf=map,chroma"], "'conf=map,chroma' names several values: with -m, run and eval take each of them"),
+        (["models", "ls", "output=xml"], "output = 'xml': must be one of: text, json"),
+        (["doctor", "perhaps"], "'perhaps' is not understood: expected key=value"),
+        (["run", "llm=extractive", "query=x", "state_dir=/sys/confrag"], "/sys/confrag: cannot be written: "),
+        (["init"], "'init' is not understood\nusage: confrag init DIR"),
         (["init", "harbour"], "harbour exists and is not an empty folder; name another one"),
         (["run", "queries_file=no.txt"], "configuration 'quickstart': 1 error\n  queries_file = 'no.txt': there is no"),
         (["run", "queries_file=harbour"], "queries_file=harbour: Is a directory"),
@@ -132,6 +138,15 @@ def test_an_interrupt_that_a_library_stumbles_over(
 def test_a_traceback_only_when_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "output=xml", "debug=true"]) == 2
     assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_a_standard_output_that_lacks_letters_or_is_closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert main(["graph", "conf=hybrid"]) == 0
+    assert b"?? lexical: MediumChunk by bm25, top 20" in written.getvalue()
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["graph", "conf=hybrid"]) == 0
 
 
 @pytest.mark.parametrize(

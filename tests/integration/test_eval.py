@@ -137,7 +137,9 @@ def test_answers_are_compared_and_graded(evaluate: Evaluate, server: ChatServer)
     assert measured["f1"] == pytest.approx(0.75 * 2 / 3)
     assert measured["judge"] == 0.75
     assert measured["citation_precision"] == 1.0
-    # Each query was rewritten by one model and answered by the other.
+    # Each query was rewritten by one model and answered by the other. One more went before, which is not counted.
+    assert server.asked.count("Which number has the crane? ?") == 1
+    assert sum(request["model"] == "other" for request in server.requests) == len(TOPICS) + 1
     assert found["tokens"] == {"prompt": 1600, "completion": 160}
     assert found["cost"] == {"amount": pytest.approx((800 * 2 + 80 * 5 + 800 * 1) / 1e6), "currency": "USD"}
     assert found["latency_ms"].keys() == {"rewrite", "retrieve", "generate", "total"}
@@ -171,12 +173,17 @@ def test_what_is_drawn_depends_on_the_seed_alone(evaluate: Evaluate) -> None:
     assert len({key for _, key in [first, *others]}) == 3
 
 
-def test_the_cache_is_measured(evaluate: Evaluate) -> None:
-    rates = [
-        json.loads(evaluate(*PLAIN, "cache=exact", "cache.backend.kind=disk", "output=json")[1])["cache"]["hit_rate"]
-        for _ in range(2)
-    ]
+@pytest.mark.parametrize("scope", ["answer", "retrieval"])
+def test_the_cache_is_measured(
+    scope: str, evaluate: Evaluate, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cached = ("cache=exact", "cache.backend.kind=disk", f"cache.scope={scope}", "output=json")
+    rates = [json.loads(evaluate(*PLAIN, *cached)[1])["cache"]["hit_rate"] for _ in range(2)]
     assert rates == [0.0, 1.0]
+    # Nothing of the question that warms up.
+    assert main(["cache", "stats", *PLAIN, *cached, f"state_dir='{tmp_path / 'state'}'"]) == 0
+    kept = json.loads(capfd.readouterr().out)["answers"]
+    assert (kept["entries"], kept["hits"], kept["misses"]) == (8, 8, 8)
 
 
 def test_a_query_that_fails_counts_as_nothing(evaluate: Evaluate, server: ChatServer) -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from confrag.build.cache.policy import AnswerCache, Looked
 from confrag.serve import at_hand
@@ -130,7 +131,7 @@ def test_only_so_much_is_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(at_hand, "_MOST_BYTES", 300)
     reached: list[bytes] = []
 
-    async def behind(scope: at_hand.MutableMapping[str, Any], receive: at_hand.Receive, send: at_hand.Send) -> None:
+    async def behind(scope: Scope, receive: Receive, send: Send) -> None:
         reached.append((await receive())["body"])
         answer = {"answer": "x" * 100, "timings_ms": {"total": 1.0}}
         remembered = scope["state"]["remember"]
@@ -142,13 +143,13 @@ def test_only_so_much_is_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
     front = at_hand.AtHand(behind, Metrics(lambda: None), lambda: cast("AnswerCache", Current()))
 
-    def sent(body: bytes) -> list[at_hand.Message]:
-        messages: list[at_hand.Message] = []
+    def sent(body: bytes) -> list[Message]:
+        messages: list[Message] = []
 
-        async def receive() -> at_hand.Message:
+        async def receive() -> Message:
             return {"type": "http.request", "body": body}
 
-        async def send(message: at_hand.Message) -> None:
+        async def send(message: Message) -> None:
             messages.append(message)
 
         scope = {"type": "http", "path": "/api/ask", "method": "POST", "state": {"request_id": "one"}}

@@ -55,6 +55,11 @@ def test_mistakes_of_a_request(
     assert (problem["status"], problem["detail"]) == (status, detail)
 
 
+def test_a_request_that_does_not_say_that_it_is_json(http: httpx.Client) -> None:
+    problem = checked(http.post("/api/ask", data={"query": "x"}))
+    assert problem["detail"] == "body: a JSON object is expected, and the header Content-Type: application/json"
+
+
 def test_all_mistakes_of_a_request(http: httpx.Client) -> None:
     problem = checked(http.post("/api/ask", json={"query": 3, "stream": "perhaps", "filter": {}}))
     assert [entry.partition(":")[0] for entry in problem["errors"]] == ["query", "stream", "filter"]
@@ -80,7 +85,7 @@ def test_a_body_that_is_too_large(http: httpx.Client) -> None:
 def test_an_error_that_nobody_has_foreseen(
     http: httpx.Client, sample: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def break_down(*_: object) -> None:
+    def break_down(*_: object, **__: object) -> None:
         raise RuntimeError("the password is 'swordfish'")
 
     monkeypatch.setattr(sample.app, "retrieve", break_down)
@@ -94,7 +99,7 @@ def test_an_error_that_nobody_has_foreseen(
 
 
 def test_an_error_in_a_stream(http: httpx.Client, sample: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    def break_down(*_: object) -> None:
+    def break_down(*_: object, **__: object) -> None:
         raise ServiceError("the model at http://127.0.0.1:1 gave no answer")
 
     def break_down_later(query: str, filters: object, history: object, sink: Callable[[str], None], *_: object) -> None:

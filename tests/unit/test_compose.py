@@ -115,8 +115,10 @@ def test_an_unknown_preset_is_told_the_known_ones() -> None:
 
 
 def test_several_values_are_no_single_configuration() -> None:
-    message = refusal("conf=map,chroma")
-    assert message.startswith("the configuration does not compose: Ambiguous value for argument 'conf=map,chroma'")
+    assert refusal("retrievers.chunk.topk=3,6") == (
+        "'retrievers.chunk.topk=3,6' names several values: with -m, run and eval take each of them; a list is written "
+        "retrievers.chunk.topk=[first,second], a text with a comma \"retrievers.chunk.topk='first,second'\""
+    )
 
 
 HEADER = b"# @package _global_\n"

@@ -222,9 +222,9 @@ def test_what_to_take_is_said_first_and_in_plain_words(sweep: Path, data: dict[s
     few = build(read([write_sweep(tmp_path / "few", product(conf=["map"], recall=["dense", "hybrid"]), queries=3)]))
     lost = -few["jobs"][1]["against_best"]["difference"]
     assert [entry["answer"] for entry in few["verdict"]][:2] == [
-        f"hybrid; or, where time counts, dense: 12 ms a query instead of 21 ms. It scores {lost:.3f} less, which may be "
-        "chance.",
-        "That is not shown. The difference to the others may be chance: 3 queries do not tell.",
+        f"hybrid; or, where time counts, dense: 12 ms a query instead of 21 ms. "
+        f"It scores {lost:.3f} less, which may be chance.",
+        "That is not shown. The difference to the other may be chance: 3 queries do not tell.",
     ]
     alike = build(read([write_sweep(tmp_path / "alike", product(conf=["map", "chroma"], recall=["dense"]))]))
     assert alike["verdict"][1]["answer"] == "No: all configurations score alike on every query."

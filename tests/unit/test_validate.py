@@ -53,6 +53,18 @@ RETRIEVER_KEYS = (
 )
 
 
+
+def test_a_group_is_named_where_it_was_meant() -> None:
+    composed = compose(["lmm=extractive", "++embed.model=x"])
+    with pytest.raises(ConfigError) as caught:
+        validate(composed)
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"lmm = 'extractive': unknown key; known here: {CONFIG_KEYS}. Did you mean 'llm'?",
+        "embed = {'model': 'x'}: is a group and no key: embed=OPTION chooses; which keys an option sets, "
+        "'confrag show embed=OPTION where=true' says",
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [

@@ -2,7 +2,7 @@
 
 const narrow = matchMedia("(max-width: 860px)");
 
-/** Put elements out of reach of keys, pointers and screen readers, where the screen is narrow. Returns what ends that. */
+/** Put elements out of reach of keys, pointers and screen readers, on a narrow screen. Returns what ends that. */
 export function cover(...behind) {
   const hold = () => behind.forEach((each) => (each.inert = narrow.matches));
   hold();

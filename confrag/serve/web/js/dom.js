@@ -32,7 +32,8 @@ export function refill(element, ...children) {
   fill(element, ...children);
   if (place < 0) return;
   const after = items();
-  const item = after.find(({ dataset }) => dataset.id === before[row].dataset.id) ?? after[Math.min(row, after.length - 1)];
+  const same = after.find(({ dataset }) => dataset.id === before[row].dataset.id);
+  const item = same ?? after[Math.min(row, after.length - 1)];
   const usable = controls(item).filter((control) => !control.disabled);
   (usable.find((control) => control === controls(item)[place]) ?? usable[0])?.focus({ preventScroll: true });
 }

@@ -1,5 +1,5 @@
-// What answers are formatted with, as elements: paragraphs, lists, tables, quotes, headings, rules, code, bold, italics,
-// citations.
+// What answers are formatted with, as elements: paragraphs, lists, tables, quotes, headings, rules, code, bold,
+// italics, citations.
 // Everything else, HTML before all, is text.
 
 import { h } from "./dom.js";
@@ -81,7 +81,8 @@ function table(head, lines, cite) {
 }
 
 function cells(line) {
-  return line.trim().slice(1, -1).split("|").map((text) => text.trim());
+  const between = line.trim().slice(1, -1).split("|");
+  return between.map((text) => text.trim());
 }
 
 function paragraph(first, lines, cite) {

@@ -104,7 +104,7 @@ export default {
   "documents.none": "还没有文档",
   "documents.none.text": "把文件拖到上方，或用按钮选择。处理完成后即可提问。",
   "documents.found": "找到 {n} 篇文档",
-  "documents.found.one": "找到 {n} 篇文档",
+  "documents.found.one": "找到 1 篇文档",
   "documents.nothing": "没有找到",
   "documents.nothing.text": "没有符合此名称和状态的文档。",
   "documents.no_reason": "原因不明。",
