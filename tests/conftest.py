@@ -7,11 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 WritePreset = Callable[[str | bytes], Path]
 
 # A suite that was started in the background ignores interrupts, and would pass that on to the commands it tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A law holds on a busy machine, too.
+settings.register_profile("confrag", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("confrag")
 
 
 @pytest.fixture(autouse=True)

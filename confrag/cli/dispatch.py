@@ -57,7 +57,7 @@ options of every verb:
   -h, --help         this text; 'confrag VERB --help' for a verb
 
 exit codes: 0 fine, 2 a mistake in the configuration or the call, 3 plan found work, 4 a service does not answer,
-1 anything else"""
+130 interrupted, 1 anything else"""
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -113,11 +113,11 @@ def _run(arguments: list[str]) -> int:
 
 
 def _prepare_streams() -> None:
-    """Text always comes out: with question marks for letters that an encoding lacks; nowhere, where that is closed."""
+    """Text always comes out: with question marks for letters that an encoding lacks; nowhere, where it is closed."""
     if sys.stdout is None:
-        sys.stdout = Path(os.devnull).open("w")
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w")
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -213,7 +213,9 @@ def test_a_broken_preset(
     assert [path.name for path in folder.iterdir()] == ["conf"]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(content=st.one_of(st.binary(), st.text("[]{}:-,&*!|>'\"%@`#?\n\t ab1~<", min_size=1).map(str.encode)))
 def test_any_file_at_all(content: bytes, write_preset: WritePreset, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["validate", "--config-dir", str(write_preset(b"# @package _global_\n" + content)), "conf=mine"])

@@ -20,6 +20,7 @@ import pytest
 
 from confrag.build.models.fetch import ensure, verify
 from confrag.build.models.local import build_chat_server, build_embed, build_rerank
+from confrag.build.models.pool import TextPool
 from confrag.build.models.protocols import Embedder, RerankModel
 from confrag.errors import UserError
 from confrag.registry.catalogue import CATALOGUE, find
@@ -126,16 +127,22 @@ def test_many_threads_ask_at_once(embedder: Embedder) -> None:
     np.testing.assert_array_equal(asked, alone * 8)
 
 
-def test_an_interrupt_is_prompt_and_the_model_goes_on(embedder: Embedder) -> None:
+def test_an_interrupt_is_prompt_and_the_model_goes_on(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"{i} {' '.join(PASSAGES)}" for i in range(500)]
+    computed: list[str] = []
+    each = TextPool.each
+
+    def counted(pool: TextPool, compute: Callable[[str], Any], *rest: Any) -> list[Any]:
+        return each(pool, lambda text: (computed.append(text), compute(text))[1], *rest)
+
+    monkeypatch.setattr(TextPool, "each", counted)
 
     def interrupt(stage: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         embedder.passages(texts, interrupt)
-    assert time.monotonic() - start < 10
+    assert 0 < len(computed) < len(texts) / 2
     assert embedder.passages(PASSAGES[:1]).shape == (1, 384)
 
 
@@ -297,7 +304,7 @@ def native_threads() -> int:
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
     return condition()

@@ -60,7 +60,7 @@ def ask(served: Served, question: str, *turns: str) -> str:
 
 
 def test_the_page_is_there(page: Served) -> None:
-    with httpx.Client(base_url=page.url) as client:
+    with httpx.Client(base_url=page.url, timeout=30) as client:
         for path in ("/", "/lazyllm"):
             response = client.get(path)
             assert (response.status_code, response.headers["location"]) == (307, "/lazyllm/")

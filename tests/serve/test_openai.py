@@ -84,7 +84,7 @@ def ask(client: OpenAI, question: str, **more: Any) -> Any:
 
 
 def post(served: Served, route: str, body: Any) -> httpx.Response:
-    return httpx.post(f"{served.url}/v1/{route}", json=body)
+    return httpx.post(f"{served.url}/v1/{route}", json=body, timeout=30)
 
 
 def test_a_completion(client: OpenAI) -> None:

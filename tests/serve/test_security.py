@@ -41,7 +41,7 @@ def request(served: Served, method: str, path: str, token: str | None = None, **
     shown = {"authorization": f"Bearer {token}"} if token else {}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     body = ASKED if method in ("POST", "PUT") else None
-    return httpx.request(method, served.url + path, json=body, headers={**shown, **named})
+    return httpx.request(method, served.url + path, json=body, headers={**shown, **named}, timeout=30)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json", "/api/about", "/"])

@@ -53,7 +53,6 @@ RETRIEVER_KEYS = (
 )
 
 
-
 def test_a_group_is_named_where_it_was_meant() -> None:
     composed = compose(["lmm=extractive", "++embed.model=x"])
     with pytest.raises(ConfigError) as caught:
