@@ -29,8 +29,9 @@ report.html, report.json and report.csv in the folder of the sweep (of several: 
   out=DIR         another folder for the three files
   output=json     report.json on standard output
 
-export writes the best job, or the one that job= names, as the preset conf/NAME.yaml below --config-dir
-(CONFRAG_CONFIG_DIR, else ./conf), without the dataset: 'confrag run --config-dir DIR conf=NAME' takes it.
+export writes the job that the report advises (the best; of several that score alike on every query, the fastest), or
+the one that job= names, as the preset conf/NAME.yaml below --config-dir (CONFRAG_CONFIG_DIR, else ./conf), without the
+dataset: 'confrag run --config-dir DIR conf=NAME' takes it.
 
 examples:
   confrag report .confrag/sweeps/2026-01-05/10-00-00-000000 baseline=0
@@ -140,7 +141,7 @@ def _export(folders: Sequence[str], options: dict[str, str], arguments: Argument
 
     results = read(folders)
     data = build(results, metric=options.get("metric"))
-    job = find_job(results.done, options.get("job", data["best"]), "job")
+    job = find_job(results.done, options.get("job", data["advised"]), "job")
     config_dir = Path(arguments.config_dir or os.environ.get("CONFRAG_CONFIG_DIR") or "conf").expanduser()
     path = export(job, options["name"], config_dir, data["metric"], force=options.get("force") == "true")
     corpus = "" if own_documents(job) else " corpus.path=DIR"

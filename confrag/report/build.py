@@ -17,7 +17,7 @@ from confrag.report.pareto import front
 from confrag.report.scores import metric_names, query_ids, table, wrong
 from confrag.report.sentences import sentences
 from confrag.report.statistics import ALPHA, RESAMPLES, Comparison, Scores, compare, groups, intervals
-from confrag.report.verdict import verdict
+from confrag.report.verdict import advised, verdict
 
 __all__ = ["build", "find_job"]
 
@@ -72,6 +72,7 @@ def build(results: Results, baseline: str | None = None, metric: str | None = No
             "correction": f"Holm, level {ALPHA:g}",
         },
     }
+    data["advised"] = advised(data)
     data["verdict"] = verdict(data)
     data["sentences"] = sentences(data)
     return data

@@ -8,23 +8,30 @@ from typing import Any
 from confrag.report import figures
 from confrag.report.sentences import counted, median_ms, metric_label, same_scores
 
-__all__ = ["verdict"]
+__all__ = ["advised", "verdict"]
 
 _NOTABLE = 0.8  # of the best one's latency: what is hardly faster is not worth a word
+
+
+def advised(data: Mapping[str, Any]) -> str:
+    """The name of the configuration to take: the best, or one that is as good on every query and notably faster."""
+    rival = _faster(data)
+    taken = rival if rival and same_scores(rival["against_best"]) else data["jobs"][0]
+    return str(taken["name"])
 
 
 def verdict(data: Mapping[str, Any]) -> list[dict[str, str]]:
     """Questions with their answers, in plain words.
 
     Args:
-        data: a report, complete but for its sentences.
+        data: a report, complete but for its sentences, with what is `advised`.
 
     Returns:
         ``question`` and ``answer`` of each.
     """
     best = data["jobs"][0]
     rival = _faster(data)
-    taken = rival if rival and same_scores(rival["against_best"]) else best
+    taken = next(job for job in data["jobs"] if job["name"] == data["advised"])
     answers = {"What does it cost?": _cost(data, taken)}
     if len(data["jobs"]) > 1:
         answers = {

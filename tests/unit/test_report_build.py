@@ -228,6 +228,7 @@ def test_what_to_take_is_said_first_and_in_plain_words(sweep: Path, data: dict[s
     ]
     alike = build(read([write_sweep(tmp_path / "alike", product(conf=["map", "chroma"], recall=["dense"]))]))
     assert alike["verdict"][1]["answer"] == "No: all configurations score alike on every query."
+    assert alike["verdict"][0]["answer"].startswith(f"{alike['advised']}. It scores as {alike['best']} does")
 
 
 def test_the_metric_is_the_objective_unless_another_one_is_named(sweep: Path, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_the_winner_and_another_job_become_presets(
     monkeypatch.delenv("CONFRAG_CONFIG_DIR", raising=False)
     assert main(["report", "export", str(sweep), "name=winner"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("conf/conf/winner.yaml: chroma · hybrid. Try:\n")
+    assert out.startswith("conf/conf/winner.yaml: map · hybrid. Try:\n")  # as good as the best, and faster
     assert '  confrag run --config-dir conf conf=winner corpus.path=DIR query="..."\n' in out
     assert compose(["conf=winner"], tmp_path / "conf").choices["recall"] == "hybrid"
     monkeypatch.setenv("CONFRAG_CONFIG_DIR", str(tmp_path / "own"))
