@@ -112,5 +112,5 @@ def test_an_empty_folder_will_do(tmp_path: Path) -> None:
 def test_one_folder_is_asked_for(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", *arguments]) == 2
     error = capsys.readouterr().err
-    assert f"'init {' '.join(arguments)}' is not understood" in error
+    assert f"'{' '.join(['init', *arguments])}' is not understood" in error
     assert "usage: confrag init DIR" in error

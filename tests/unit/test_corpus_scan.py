@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -201,9 +200,6 @@ def test_ten_thousand_files(tmp_path: Path) -> None:
         (tmp_path / f"{folder:02}").mkdir()
         for number in range(100):
             (tmp_path / f"{folder:02}" / f"{number:02}.md").touch()
-    start = time.perf_counter()
     found = names(tmp_path, include=("**/*.md",), exclude=("07/", "**/9*"))
-    seconds = time.perf_counter() - start
     assert len(found) == (100 - 1 - 10) * 90
     assert found == sorted(found)
-    assert seconds < 5  # 0.2 s on two slow cores
