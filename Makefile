@@ -15,6 +15,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 VLLM ?= $(VENV)/vllm
 QUERY ?= Who founded the ferry line?
+# One more than there are processors: many tests wait for servers.
+WORKERS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
 # The first interpreter that confrag supports; a version manager's shim may exist and still not run.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)
@@ -26,7 +28,7 @@ run: $(VENV)/.run
 
 test: $(VENV)/.test
 	$(BIN)/confrag models pull bge-small-en ms-marco-minilm e5-small-multilingual smollm2-135m splade-tiny-en
-	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow

@@ -26,8 +26,8 @@ from confrag.schema.history import History
 __all__ = ["Questions"]
 
 _log = logging.getLogger("confrag")
-_ATTEMPTS = 3
-"""Of a question, while another process writes."""
+_ATTEMPTS = 8
+"""Of a question, while another process writes: each may meet another of its exchanges."""
 
 
 class Questions:

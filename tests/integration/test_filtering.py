@@ -197,7 +197,7 @@ def test_random_filters_find_what_plain_python_finds(app: confrag.App, request: 
     store = request.node.callspec.params["app"]
 
     @settings(
-        max_examples=120 if store.startswith("map") else 60,
+        max_examples=60 if store.startswith("map") else 30,
         deadline=None,
         derandomize=True,
         suppress_health_check=list(HealthCheck),

@@ -123,6 +123,7 @@ def test_visitors_are_kept_apart(page: Served) -> None:
             assert not [other for other in range(8) if other != number and f"visitor{other}" in answer]
 
 
+@pytest.mark.slow
 def test_each_question_has_a_session_of_its_own(tmp_path: Path) -> None:
     """gradio runs all visitors' questions in the context of its server, where LazyLLM would keep one state for all."""
     pytest.importorskip("gradio", reason="LazyLLM's page needs gradio: pip install 'confrag[web]'")
@@ -152,6 +153,7 @@ def test_a_question_that_fails(page: Served) -> None:
     assert "Traceback" not in shown
 
 
+@pytest.mark.slow
 def test_an_open_page_does_not_hold_up_the_end(tmp_path: Path) -> None:
     pytest.importorskip("gradio", reason="LazyLLM's page needs gradio: pip install 'confrag[web]'")
     with command(tmp_path, "serve.ui=lazyllm", "serve.shutdown_s=600") as running:

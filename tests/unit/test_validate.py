@@ -231,7 +231,7 @@ ODD += [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(list(_paths(MULTI_ROUTE))), st.sampled_from(ODD) | st.text() | st.floats() | st.integers())
 def test_no_value_anywhere_is_more_than_a_config_error(path: tuple[Any, ...], value: object) -> None:
     data = copy.deepcopy(MULTI_ROUTE)
