@@ -1,6 +1,6 @@
 # make run    the default preset on the sample corpus, with a question (creates .venv, installs, fetches models)
 # make test   everything the tests need, then the tests
-# make test-slow   the tests that take longest: benches as a user runs them, joblib, indices of servers (some minutes)
+# make test-slow   the tests that take longest: benches as a user runs them, joblib, generated mistakes, indices of servers (some minutes)
 # make test-crash  ingests that are killed at random moments, 100 of them (a few minutes)
 # make test-cache  2,000 edits and questions on each cache, and a Redis that restarts under load (two minutes)
 # make test-serve  2,000 questions of 64 clients at once, and a minute of requests of every kind (two minutes)

@@ -212,7 +212,7 @@ class Documents:
         try:
             said = said_by(document.name, overview, self._plan.corpus.readers)
         except UnreadableFileError:
-            said = {}
+            said = {}  # its status tells the reason; what was edited is known all the same
         return edited(said, self._edits(document.name, overview))
 
     def set_metadata(self, ids: str | Sequence[str], values: Mapping[str, Any], *, wait: bool = True) -> None:
